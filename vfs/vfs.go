@@ -17,7 +17,7 @@ const (
 	// does not exist.
 	Exclusive LockMode = iota
 	// Shared excludes exclusive holders only. The lock file is opened
-	// read-only and must exist.
+	// read-only and must exist: a reader creates nothing.
 	Shared
 )
 
@@ -38,16 +38,19 @@ type FS interface {
 	// of its directory.
 	Create(name string) (File, error)
 
-	// Open opens an existing file for reading only.
+	// Open opens an existing file for reading only. A directory cannot be
+	// opened.
 	Open(name string) (File, error)
 
 	// OpenWrite opens an existing file for reading and writing.
 	OpenWrite(name string) (File, error)
 
-	// Rename moves oldname to newname, replacing a file that is there. After a
-	// power failure newname is the old file or the new one, never a mixture;
-	// which is certain only after SyncDir of both directories. Rename does not
-	// order the file's data before its name: sync the file first.
+	// Rename moves a file or a directory to newname, replacing a file that is
+	// there; it fails with fs.ErrExist if a directory is there. After a power
+	// failure newname is the old file or the new one, never a mixture; which is
+	// certain only after SyncDir of both directories. Until then oldname may
+	// still be there as well, or newname alone, but never neither. Rename does
+	// not order the file's data before its name: sync the file first.
 	Rename(oldname, newname string) error
 
 	// Link makes newname a second name of the file oldname. It fails with
@@ -55,7 +58,8 @@ type FS interface {
 	Link(oldname, newname string) error
 
 	// Remove removes a file or an empty directory. A power failure before
-	// SyncDir may undo it. Open files stay readable.
+	// SyncDir may undo it. Files that are open stay readable and writable, and
+	// keep their space, until they are closed.
 	Remove(name string) error
 
 	// MkdirAll makes a directory and its missing parents, and syncs the parent
@@ -113,7 +117,9 @@ type File interface {
 	// Allocate reserves disk space for the first size bytes and sets the
 	// file's size to at least that, the new bytes reading as zeros, so that
 	// later writes below size do not fail for want of space. Where the
-	// platform cannot reserve, zeros are written. Durable after Sync.
+	// platform cannot reserve, zeros are written from the current end up to
+	// size, so nobody may write there meanwhile. After an error the size may
+	// be anything between the old one and the wanted one. Durable after Sync.
 	Allocate(size int64) error
 
 	// Size returns the current size in bytes.
