@@ -1,0 +1,41 @@
+# Everything here is one go command or a script of .ci; nothing needs make.
+
+TIME ?= 30s
+BENCH ?= .
+
+.PHONY: all test test-race test-invariants test-long fuzz lint bench ci
+
+all: lint test
+
+# The test command of the README.
+test:
+	go test ./...
+
+test-race:
+	CGO_ENABLED=1 go test -race -short ./...
+
+test-invariants:
+	go test -tags invariants ./...
+
+# Everything, however long it takes: before an issue is closed, and before a release.
+test-long:
+	go test -timeout 4h -tags long,invariants ./...
+	CGO_ENABLED=1 go test -timeout 4h -race ./...
+	.ci/fuzz 5m
+
+# make fuzz TIME=10m
+fuzz:
+	.ci/fuzz $(TIME)
+
+lint:
+	test -z "$$(gofmt -l .)"
+	go vet ./...
+	.ci/staticcheck ./...
+	go test ./internal/lint
+
+# make bench BENCH=Put
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+ci:
+	.ci/run
