@@ -70,8 +70,8 @@ func (f *osFile) control(op string, fn func(fd uintptr) error) error {
 			}
 		}
 	})
-	if cerr != nil {
-		return cerr
+	if cerr != nil { // the only reason is that the file is closed
+		err = fs.ErrClosed
 	}
 	if err != nil {
 		return &fs.PathError{Op: op, Path: f.name, Err: err}

@@ -30,12 +30,12 @@ func (f *fingerprint) number(x uint64) {
 
 func (f *fingerprint) node(n *node) {
 	if id, ok := f.seen[n]; ok {
-		f.number(id)
+		f.number(id<<2 | 2)
 		return
 	}
 	f.seen[n] = uint64(len(f.seen))
 	if n.isDir {
-		f.number(uint64(len(n.names))<<1 | 1)
+		f.number(uint64(len(n.names))<<2 | 1)
 		for _, name := range slices.Sorted(maps.Keys(n.names)) {
 			f.number(uint64(len(name)))
 			f.h.WriteString(name)
@@ -43,7 +43,7 @@ func (f *fingerprint) node(n *node) {
 		}
 		return
 	}
-	f.number(uint64(n.cur.size) << 1)
+	f.number(uint64(n.cur.size) << 2)
 	for i, pg := range n.cur.pages {
 		if pg != nil && pg != zeroPage && !isZero(pg.data[:]) {
 			f.number(uint64(i))

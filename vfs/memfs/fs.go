@@ -3,6 +3,7 @@ package memfs
 import (
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -144,7 +145,7 @@ func (m *FS) openLocked(n *node, name string, write bool) *file {
 
 // Rename implements [vfs.FS].
 func (m *FS) Rename(oldname, newname string) error {
-	return m.change("rename", oldname, func() (Op, error) {
+	return m.changeLink("rename", oldname, newname, func() (Op, error) {
 		from, oldbase, err := m.parent(oldname)
 		if err != nil {
 			return Op{}, err
@@ -194,7 +195,7 @@ func (m *FS) rename(op Op, from *node, oldbase string, to *node, newbase string)
 
 // Link implements [vfs.FS].
 func (m *FS) Link(oldname, newname string) error {
-	return m.change("link", newname, func() (Op, error) {
+	return m.changeLink("link", oldname, newname, func() (Op, error) {
 		n, err := m.lookup(oldname)
 		if err != nil {
 			return Op{}, err
@@ -364,6 +365,21 @@ func (m *FS) Free(dir string) (free, total int64, err error) {
 
 // change runs fn under the lock and reports the operation that it returns.
 func (m *FS) change(what, name string, fn func() (Op, error)) error {
+	if err := m.run(fn); err != nil {
+		return &fs.PathError{Op: what, Path: name, Err: err}
+	}
+	return nil
+}
+
+// changeLink is change for an operation on two names.
+func (m *FS) changeLink(what, oldname, newname string, fn func() (Op, error)) error {
+	if err := m.run(fn); err != nil {
+		return &os.LinkError{Op: what, Old: oldname, New: newname, Err: err}
+	}
+	return nil
+}
+
+func (m *FS) run(fn func() (Op, error)) error {
 	m.mu.Lock()
 	op, err := fn()
 	notify := m.onOp
@@ -371,10 +387,7 @@ func (m *FS) change(what, name string, fn func() (Op, error)) error {
 	if op.Seq != 0 && notify != nil {
 		notify(op)
 	}
-	if err != nil {
-		return &fs.PathError{Op: what, Path: name, Err: err}
-	}
-	return nil
+	return err
 }
 
 // next gives an operation that is now certain to happen its number.
