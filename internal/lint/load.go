@@ -134,5 +134,7 @@ func (f *File) imports() []string {
 
 // at returns "file:line" of a position.
 func (f *File) at(pos token.Pos) string {
-	return f.Path + ":" + strconv.Itoa(f.fset.Position(pos).Line)
+	return f.Path + ":" + strconv.Itoa(f.line(pos))
 }
+
+func (f *File) line(pos token.Pos) int { return f.fset.Position(pos).Line }

@@ -29,14 +29,14 @@ func Size(p *Package) (found []Finding) {
 	return found
 }
 
-// Names finds packages and files with names that say nothing.
+// Names finds packages and files, tests apart, with names that say nothing.
 func Names(p *Package) (found []Finding) {
 	if slices.Contains(vagueNames, path.Base(p.Path)) {
 		found = append(found, Finding{p.Path, "package name " + p.Path})
 	}
 	for _, f := range p.Files {
-		base := strings.TrimSuffix(strings.TrimSuffix(path.Base(f.Path), ".go"), "_test")
-		if slices.Contains(vagueNames, base) {
+		base := strings.TrimSuffix(path.Base(f.Path), ".go")
+		if !f.Test && slices.Contains(vagueNames, base) {
 			found = append(found, Finding{f.Path, "file name " + f.Path})
 		}
 	}
@@ -71,7 +71,7 @@ func Documented(p *Package) (found []Finding) {
 			continue
 		}
 		for _, decl := range f.AST.Decls {
-			for _, name := range undocumented(decl) {
+			for _, name := range f.undocumented(decl) {
 				found = append(found, Finding{p.Path + "." + name, f.at(decl.Pos()) + ": exported " + name + " has no comment"})
 			}
 		}
@@ -83,40 +83,52 @@ func Documented(p *Package) (found []Finding) {
 }
 
 // undocumented returns the exported names that decl declares without a
-// comment. A comment on a group covers the group.
-func undocumented(decl ast.Decl) []string {
+// comment. A comment on a group covers the group, one in a group also the lines
+// that follow it without a gap.
+func (f *File) undocumented(decl ast.Decl) (names []string) {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:
-		if d.Doc == nil && d.Name.IsExported() && exportedReceiver(d) {
-			return []string{d.Name.Name}
+		if d.Doc == nil && d.Name.IsExported() && exportedReceiver(d) && !(d.Recv != nil && slices.Contains(wellKnown, d.Name.Name)) {
+			names = append(names, d.Name.Name)
 		}
 	case *ast.GenDecl:
 		if d.Tok == token.IMPORT || d.Doc != nil {
 			return nil
 		}
-		var names []string
+		covered := 0 // the line up to which a comment reaches
 		for _, spec := range d.Specs {
-			names = append(names, undocumentedSpec(spec)...)
-		}
-		return names
-	}
-	return nil
-}
-
-func undocumentedSpec(spec ast.Spec) (names []string) {
-	switch s := spec.(type) {
-	case *ast.TypeSpec:
-		if s.Doc == nil && s.Comment == nil && s.Name.IsExported() {
-			names = append(names, s.Name.Name)
-		}
-	case *ast.ValueSpec:
-		for _, n := range s.Names {
-			if s.Doc == nil && s.Comment == nil && n.IsExported() {
-				names = append(names, n.Name)
+			declared, documented := describe(spec)
+			if documented || f.line(spec.Pos()) == covered+1 {
+				covered = f.line(spec.End())
+				continue
 			}
+			names = append(names, declared...)
 		}
 	}
 	return names
+}
+
+// wellKnown methods need no comment: their meaning is that of an interface.
+var wellKnown = []string{"String", "Error", "Unwrap", "Len", "Less", "Swap"}
+
+// describe returns the exported names of a type, variable or constant, and
+// whether they have a comment.
+func describe(spec ast.Spec) (names []string, documented bool) {
+	switch s := spec.(type) {
+	case *ast.TypeSpec:
+		if s.Name.IsExported() {
+			names = append(names, s.Name.Name)
+		}
+		return names, s.Doc != nil || s.Comment != nil
+	case *ast.ValueSpec:
+		for _, n := range s.Names {
+			if n.IsExported() {
+				names = append(names, n.Name)
+			}
+		}
+		return names, s.Doc != nil || s.Comment != nil
+	}
+	return nil, false
 }
 
 // exportedReceiver reports whether d is a function or a method of an exported

@@ -119,6 +119,7 @@ func TestRules(t *testing.T) {
 		{"documented", "wal/a_test.go", `package wal`, nil},
 		{"documented", "wal/a.go", "// Package wal.\npackage wal\ntype A int\nfunc (A) B() {}\nfunc (c) D() {}\ntype c int\nvar E, f int\n// G.\nfunc G() {}", []string{"wal.A", "wal.B", "wal.E"}},
 		{"documented", "wal/a.go", "// Package wal.\npackage wal\n// All.\nconst ( A = 1; B = 2 )\nconst ( C = 1 // C.\n)", nil},
+		{"documented", "wal/a.go", "// Package wal.\npackage wal\nconst (\n// A and B.\nA = 1\nB = 2\n\nC = 3\n)\ntype D int\n// E.\ntype E int\nfunc (E) String() {}", []string{"wal.C", "wal.D"}},
 	}
 	for _, tt := range tests {
 		f, err := Parse(tt.file, []byte(tt.src))
