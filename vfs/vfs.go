@@ -47,9 +47,11 @@ type FS interface {
 
 	// Rename moves a file or a directory to newname, replacing a file that is
 	// there; it fails with fs.ErrExist if a directory is there. After a power
-	// failure newname is the old file or the new one, never a mixture; which is
-	// certain only after SyncDir of both directories. Until then oldname may
-	// still be there as well, or newname alone, but never neither. Rename does
+	// failure newname is the old file or the new one, never a mixture. Within
+	// one directory a rename survives entirely or not at all, which is certain
+	// after SyncDir. Between two directories SyncDir of the new one makes the
+	// new name certain, and SyncDir of the old one that the old name is gone;
+	// before that the file may have both names, but never none. Rename does
 	// not order the file's data before its name: sync the file first.
 	Rename(oldname, newname string) error
 

@@ -241,12 +241,12 @@ func (m *FS) Remove(name string) error {
 }
 
 // MkdirAll implements [vfs.FS]. Each directory that it makes is two operations,
-// OpMkdir and OpSyncDir of the parent.
+// OpMkdir and OpSyncDir of the parent, with absolute names.
 func (m *FS) MkdirAll(name string) error {
-	path := ""
+	path := string(filepath.Separator)
 	for _, base := range split(name) {
 		parent := path
-		path += string(filepath.Separator) + base
+		path = filepath.Join(parent, base)
 		made := false
 		err := m.change("mkdir", path, func() (Op, error) {
 			dir, base, err := m.parent(path)

@@ -57,7 +57,8 @@ type Op struct {
 	Grows bool
 	// Second marks the second half of a rename between directories, the
 	// removal of the old name. The halves become durable separately; the
-	// second half never survives without the first.
+	// second half never survives without the first. Only Pending and Crash
+	// know it; OnOp reports the rename once.
 	Second bool
 	// Err is the error of a sync that failed.
 	Err error
