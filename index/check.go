@@ -88,7 +88,7 @@ func (h *Hash) checkSlot(start uint32, p *page, slot uint64, seen map[string]boo
 	if bits.Len32(tag^start) > TagBits-int(p.depth) {
 		return fmt.Errorf("tag %06x in the page of %06x", tag, start)
 	}
-	if Tag(HashKey([]byte(key))) != tag {
+	if Tag(h.hashKey([]byte(key))) != tag {
 		return fmt.Errorf("tag %06x of key %.40q is wrong", tag, key)
 	}
 	if seen[key] {

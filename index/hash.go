@@ -22,6 +22,8 @@ type Hash struct {
 	n     int
 	bytes int64
 	moves uint64
+	// hashKey is HashKey, unless a test wants collisions. Only checks use it.
+	hashKey func(key []byte) uint64
 }
 
 // dirEntry describes a page. It holds its address as a number: the garbage
@@ -41,7 +43,7 @@ func (e *dirEntry) page() page {
 
 // NewHash returns an empty table with its pages and its cells in a.
 func NewHash(a *offheap.Arena) *Hash {
-	return &Hash{arena: a, dir: make([]dirEntry, 1), shift: TagBits}
+	return &Hash{arena: a, dir: make([]dirEntry, 1), shift: TagBits, hashKey: HashKey}
 }
 
 // Len returns the number of entries.
@@ -71,17 +73,19 @@ func (h *Hash) first(tag uint32) (i, n int) {
 // Find returns the cell with the key. It costs one cache line of the table and,
 // for a hit, the cell; a miss looks at no cell but once in 2^24 tries.
 func (h *Hash) Find(hash uint64, key []byte) (offheap.Ref, bool) {
+	// Local variables instead of page's methods keep all this in registers.
 	tag := Tag(hash)
-	p := h.entry(tag).page()
-	if p.mem == nil {
+	e := h.entry(tag)
+	mem := *(*unsafe.Pointer)(unsafe.Pointer(&e.mem))
+	if mem == nil {
 		return 0, false
 	}
 	want := makeSlot(tag, 0)
-	i := p.home(tag)
-	for range p.mask() + 1 {
-		b := p.bucket(i)
+	i, mask := homeBucket(tag, e.depth, e.bits), uint(1)<<(e.bits&63)-1
+	for range mask + 1 {
+		b := (*bucket)(unsafe.Add(mem, i*uint(bucketSize)))
 		for m := match(b, want); m != 0; m &= m - 1 {
-			ref := slotRef(b[bits.TrailingZeros64(m)&7])
+			ref := slotRef(b[bits.TrailingZeros32(m)&7])
 			if string(At(h.arena, ref).Key()) == string(key) {
 				return ref, true
 			}
@@ -89,7 +93,7 @@ func (h *Hash) Find(hash uint64, key []byte) (offheap.Ref, bool) {
 		if b[overflow] == 0 {
 			break
 		}
-		i = (i + 1) & p.mask()
+		i = (i + 1) & mask
 	}
 	return 0, false
 }
@@ -106,7 +110,7 @@ func (h *Hash) Insert(hash uint64, ref offheap.Ref) {
 		invariant.Check(e.mem != 0 && e.count < bucketSlots<<e.bits, "index: Insert without Grow")
 		key := At(h.arena, ref).Key()
 		_, dup := h.Find(hash, key)
-		invariant.Check(!dup && HashKey(key) == hash, "index: Insert of a key that is there, or with a wrong hash")
+		invariant.Check(!dup && h.hashKey(key) == hash, "index: Insert of a key that is there, or with a wrong hash")
 	}
 	e.count++
 	h.n++

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/fastrestart/frs/index"
@@ -18,9 +19,7 @@ type table struct {
 	arena *offheap.Arena
 	h     *index.Hash
 	want  map[string]uint64 // key: LSN
-	// collide maps keys to few tags, by rewriting hashes. Check cannot be
-	// used then.
-	hash func(key []byte) uint64
+	hash  func(key []byte) uint64
 }
 
 func newTable(t testing.TB) *table {
@@ -182,4 +181,208 @@ func TestHashEverySize(t *testing.T) {
 	if tb.pool.Used() != 0 {
 		t.Fatalf("%d bytes used by an empty table", tb.pool.Used())
 	}
+}
+
+// collide makes a table in which all hashes pass through f.
+func collide(t testing.TB, f func(uint64) uint64) *table {
+	tb := newTable(t)
+	tb.hash = func(key []byte) uint64 { return f(index.HashKey(key)) }
+	tb.h.SetHash(tb.hash)
+	return tb
+}
+
+// Keys that collide in their tags, on purpose or by a weak hash, make the table
+// slow but neither wrong nor big.
+func TestHashCollisions(t *testing.T) {
+	const tag = (index.EndTag - 1) << 34
+	for name, f := range map[string]func(uint64) uint64{
+		"one tag":         func(uint64) uint64 { return 0x123456 << 34 },
+		"last tag":        func(uint64) uint64 { return tag },
+		"four tags":       func(x uint64) uint64 { return x & 3 << 40 },
+		"low bits only":   func(x uint64) uint64 { return x & 0xff << 34 },
+		"high bits only":  func(x uint64) uint64 { return x & 0xff << 50 },
+		"half collide":    func(x uint64) uint64 { return x & (tag * (x & 1)) },
+		"first page only": func(x uint64) uint64 { return x & (tag >> 9) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tb := collide(t, f)
+			const n = 4500
+			for i := range uint64(n) {
+				tb.put(numKey(i), i)
+			}
+			tb.compare()
+			// A directory that uses up the tag has 2^15 entries.
+			if tb.h.Bytes() > 1<<20+n*64 {
+				t.Fatalf("%d bytes for %d keys", tb.h.Bytes(), n)
+			}
+			for i := range uint64(n) {
+				if i%3 != 0 {
+					tb.delete(numKey(i))
+				}
+			}
+			tb.compare()
+			for i := range uint64(n) {
+				tb.get(numKey(i))
+				tb.delete(numKey(i))
+			}
+			if tb.pool.Used() != 0 {
+				t.Fatalf("%d bytes used by an empty table", tb.pool.Used())
+			}
+		})
+	}
+}
+
+// A scan in many steps, with the table growing by splits and shrinking between
+// them, returns every key that stays exactly once, in tag order.
+func TestScanWhileChanging(t *testing.T) {
+	for name, f := range map[string]func(uint64) uint64{
+		"spread":    func(x uint64) uint64 { return x },
+		"few tags":  func(x uint64) uint64 { return x & (0x3f0 << 34) },
+		"high bits": func(x uint64) uint64 { return x & (0xfff << 46) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(3, 3))
+			tb := collide(t, f)
+			const stay = 2000
+			for i := range uint64(stay) {
+				tb.put(numKey(i), i)
+			}
+			seen, last := map[string]int{}, uint32(0)
+			next := uint64(stay)
+			for from, step := uint32(0), 0; from < index.EndTag; step++ {
+				refs, after := tb.h.Scan(from, 20, nil)
+				for _, r := range refs {
+					key := index.At(tb.arena, r).Key()
+					tag := index.Tag(tb.hash(key))
+					if tag < from || tag >= after || tag < last {
+						t.Fatalf("tag %06x in a scan of [%06x,%06x) after %06x", tag, from, after, last)
+					}
+					last = tag
+					seen[string(key)]++
+				}
+				from = after
+				// Grow to 10000 keys, then shrink, then replace.
+				for range 200 {
+					switch {
+					case step < 40:
+						tb.put(numKey(next), next)
+						next++
+					case step < 80 && next > stay:
+						next--
+						tb.delete(numKey(next))
+					default:
+						i := rng.Uint64N(stay)
+						tb.put(numKey(i), i+1)
+					}
+				}
+			}
+			for i := range uint64(stay) {
+				if seen[numKey(i)] != 1 {
+					t.Fatalf("key %d returned %d times", i, seen[numKey(i)])
+				}
+			}
+			for key, n := range seen {
+				if n != 1 {
+					t.Fatalf("%q returned %d times", key, n)
+				}
+			}
+		})
+	}
+}
+
+// GrowAll makes room for many inserts at once: none of them needs memory, which
+// the account shows.
+func TestGrowAll(t *testing.T) {
+	for _, n := range []uint64{1, 7, 8, 100, 3000, 20000} {
+		for _, before := range []uint64{0, 5, 6000} {
+			tb := newTable(t)
+			for i := range before {
+				tb.put(numKey(i), i)
+			}
+			var hashes []uint64
+			var refs []offheap.Ref
+			for i := before; i < before+n; i++ {
+				key := []byte(numKey(i))
+				hashes = append(hashes, index.HashKey(key))
+				refs = append(refs, tb.cell(index.CellSpec{Key: key, Value: key, LSN: i}))
+				tb.want[string(key)] = i
+			}
+			if err := tb.h.GrowAll(hashes); err != nil {
+				t.Fatal(err)
+			}
+			used, moves := tb.pool.Used(), tb.h.Moves()
+			for i, hash := range hashes {
+				tb.h.Insert(hash, refs[i])
+			}
+			if tb.pool.Used() != used || tb.h.Moves() != moves {
+				t.Fatalf("%d inserts into %d: table changed after GrowAll", n, before)
+			}
+			tb.compare()
+			if perKey := tb.h.Bytes() / int64(n+before); perKey > 64 && n > 100 {
+				t.Fatalf("%d bytes a key", perKey)
+			}
+		}
+	}
+}
+
+// A presized table takes its entries without growing; Reset gives all back.
+func TestPresizeReset(t *testing.T) {
+	for _, n := range []int{0, 1, 100, 50000} {
+		tb := newTable(t)
+		if err := tb.h.Presize(n); err != nil {
+			t.Fatal(err)
+		}
+		moves := tb.h.Moves()
+		for i := range uint64(n) {
+			tb.put(numKey(i), i)
+		}
+		if got := tb.h.Moves() - moves; got > 2 {
+			t.Fatalf("%d keys: table grew %d times", n, got)
+		}
+		tb.compare()
+		for i := range uint64(n) {
+			k := []byte(numKey(i))
+			ref, _ := tb.h.Find(index.HashKey(k), k)
+			defer index.FreeCell(tb.arena, ref)
+		}
+		before := tb.pool.Used()
+		tb.h.Reset()
+		if tb.h.Len() != 0 || tb.pool.Used() >= before && n > 0 {
+			t.Fatal("Reset kept memory")
+		}
+		clear(tb.want)
+		tb.compare()
+	}
+}
+
+// Readers run together: Find, Scan and the recency bit, under a read lock.
+func TestConcurrentReaders(t *testing.T) {
+	tb := newTable(t)
+	for i := range uint64(5000) {
+		tb.put(numKey(i), i)
+	}
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := range uint64(5000) {
+				key := []byte(numKey((i + uint64(g)) % 5000))
+				ref, ok := tb.h.Find(index.HashKey(key), key)
+				if !ok {
+					t.Error("key lost")
+					return
+				}
+				c := index.At(tb.arena, ref)
+				c.Touch()
+				if c.Clear(index.FlagRecent); c.KeyLen() != 8 {
+					t.Error("length changed by a flag")
+				}
+			}
+			refs, _ := tb.h.Scan(0, 1<<20, nil)
+			if len(refs) != 5000 {
+				t.Errorf("scan saw %d", len(refs))
+			}
+		})
+	}
+	wg.Wait()
+	tb.compare()
 }

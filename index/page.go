@@ -1,7 +1,6 @@
 package index
 
 import (
-	"math/bits"
 	"unsafe"
 
 	"github.com/fastrestart/frs/offheap"
@@ -50,8 +49,10 @@ type page struct {
 // home returns the bucket where the search for a tag begins: the tag bits
 // behind depth. A page that was given more buckets than there are such bits
 // leaves gaps between home buckets.
-func (p *page) home(tag uint32) uint {
-	return uint(uint64(tag) << ((64 - TagBits + p.depth) & 63) >> 1 >> ((63 - p.bits) & 63))
+func (p *page) home(tag uint32) uint { return homeBucket(tag, p.depth, p.bits) }
+
+func homeBucket(tag uint32, depth, pageBits uint8) uint {
+	return uint(uint64(tag) << ((64 - TagBits + depth) & 63) >> 1 >> ((63 - pageBits) & 63))
 }
 
 func (p *page) mask() uint { return 1<<(p.bits&63) - 1 }
@@ -61,18 +62,32 @@ func (p *page) bucket(i uint) *bucket {
 }
 
 // match returns a bit for each slot of b whose tag is that of want, which is a
-// slot with reference 0. An empty slot never matches.
-func match(b *bucket, want uint64) uint64 {
-	// x-1 is below refMask exactly if x has the tag and a reference; the
-	// borrow of the subtraction is that comparison without a branch.
-	_, m0 := bits.Sub64(b[0]^want-1, refMask, 0)
-	_, m1 := bits.Sub64(b[1]^want-1, refMask, 0)
-	_, m2 := bits.Sub64(b[2]^want-1, refMask, 0)
-	_, m3 := bits.Sub64(b[3]^want-1, refMask, 0)
-	_, m4 := bits.Sub64(b[4]^want-1, refMask, 0)
-	_, m5 := bits.Sub64(b[5]^want-1, refMask, 0)
-	_, m6 := bits.Sub64(b[6]^want-1, refMask, 0)
-	return m0 | m1<<1 | m2<<2 | m3<<3 | m4<<4 | m5<<5 | m6<<6
+// slot with reference 0. An empty slot never matches: x-1 is below refMask
+// exactly if x has no tag left and has a reference. Almost always one bit is
+// set or none, and which one cannot be predicted, so there is no branch here.
+func match(b *bucket, want uint64) (m uint32) {
+	if b[0]^want-1 < refMask {
+		m |= 1 << 0
+	}
+	if b[1]^want-1 < refMask {
+		m |= 1 << 1
+	}
+	if b[2]^want-1 < refMask {
+		m |= 1 << 2
+	}
+	if b[3]^want-1 < refMask {
+		m |= 1 << 3
+	}
+	if b[4]^want-1 < refMask {
+		m |= 1 << 4
+	}
+	if b[5]^want-1 < refMask {
+		m |= 1 << 5
+	}
+	if b[6]^want-1 < refMask {
+		m |= 1 << 6
+	}
+	return m
 }
 
 // makeSlot returns the slot of an entry.

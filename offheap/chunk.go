@@ -36,7 +36,7 @@ const (
 
 	// hugeAfter is how many chunks a pool has before it asks for huge
 	// pages: a small pool must not fault in 2 MiB at a time.
-	hugeAfter = 8
+	hugeAfter = 4
 )
 
 func (c *chunkSet) init() {

@@ -1,0 +1,182 @@
+package index
+
+import (
+	"errors"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/fastrestart/frs/vfs"
+)
+
+// ImageWriter writes an image into a new file. It is for one goroutine.
+type ImageWriter struct {
+	f       vfs.File
+	at      int64 // where buf goes
+	buf     []byte
+	sum     xxhash.Digest
+	part    ImagePart
+	entries uint64
+}
+
+// imageBuffer is how much is written at a time.
+const imageBuffer = 1 << 20
+
+// NewImageWriter starts an image in an empty file.
+func NewImageWriter(f vfs.File) *ImageWriter {
+	return &ImageWriter{f: f, at: imageHeaderSize, buf: make([]byte, 0, imageBuffer+64<<10)}
+}
+
+// BeginPart starts the next part.
+func (w *ImageWriter) BeginPart() {
+	w.part = ImagePart{Offset: w.at + int64(len(w.buf))}
+	w.sum.Reset()
+}
+
+// Add adds encoded entries to the part.
+func (w *ImageWriter) Add(entries []byte, n int) error {
+	_, _ = w.sum.Write(entries) // never fails
+	w.part.Length += int64(len(entries))
+	w.part.Entries += n
+	w.entries += uint64(n)
+	if w.part.Length > maxImagePart {
+		return imageError("part of more than %d bytes", maxImagePart)
+	}
+	w.buf = append(w.buf, entries...)
+	if len(w.buf) >= imageBuffer {
+		return w.flush()
+	}
+	return nil
+}
+
+// EndPart returns where the part is.
+func (w *ImageWriter) EndPart() ImagePart {
+	w.part.Sum = w.sum.Sum64()
+	return w.part
+}
+
+func (w *ImageWriter) flush() error {
+	n, err := w.f.WriteAt(w.buf, w.at)
+	w.at += int64(n)
+	w.buf = w.buf[:0]
+	return err
+}
+
+// Finish writes meta and header, and syncs the file. It returns the size of
+// the image in bytes.
+func (w *ImageWriter) Finish(h ImageHeader, regions []ImageRegion) (int64, error) {
+	meta := le.AppendUint32(nil, uint32(len(regions)))
+	for _, r := range regions {
+		meta = appendImageRegion(meta, r)
+	}
+	h.metaAt, h.metaLen, h.metaSum = uint64(w.at)+uint64(len(w.buf)), uint64(len(meta)), xxhash.Sum64(meta)
+	h.Entries = w.entries
+	w.buf = append(w.buf, meta...)
+	if err := w.flush(); err != nil {
+		return 0, err
+	}
+	if _, err := w.f.WriteAt(h.encode(), 0); err != nil {
+		return 0, err
+	}
+	return w.at, w.f.Sync()
+}
+
+// Image is an open image. Parts may be read concurrently.
+type Image struct {
+	ImageHeader
+	Regions []ImageRegion
+
+	f vfs.File
+}
+
+// OpenImage reads and verifies header and meta, not the parts. The file stays
+// the caller's until it succeeds; then Close closes it.
+func OpenImage(f vfs.File) (*Image, error) {
+	b := make([]byte, imageHeaderSize)
+	if err := readFull(f, b, 0); err != nil {
+		return nil, err
+	}
+	h, err := decodeImageHeader(b)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size < imageHeaderSize || h.metaAt > uint64(size) || h.metaLen != uint64(size)-h.metaAt {
+		return nil, imageError("file of %d bytes, meta at %d with %d bytes", size, h.metaAt, h.metaLen)
+	}
+	meta := make([]byte, h.metaLen)
+	if err := readFull(f, meta, int64(h.metaAt)); err != nil {
+		return nil, err
+	}
+	if xxhash.Sum64(meta) != h.metaSum {
+		return nil, imageError("meta checksum")
+	}
+	im := &Image{ImageHeader: h, f: f}
+	return im, im.decodeMeta(meta)
+}
+
+func (im *Image) decodeMeta(b []byte) error {
+	if len(b) < 4 {
+		return imageError("meta cut short")
+	}
+	n := le.Uint32(b)
+	b = b[4:]
+	for range n {
+		r, rest, err := decodeImageRegion(b, int64(im.metaAt))
+		if err != nil {
+			return err
+		}
+		im.Regions = append(im.Regions, r)
+		b = rest
+	}
+	if len(b) != 0 {
+		return imageError("%d bytes behind the meta", len(b))
+	}
+	return nil
+}
+
+// ReadPart reads a part into buf, which grows as needed, and verifies it.
+func (im *Image) ReadPart(p ImagePart, buf []byte) ([]byte, error) {
+	if int64(cap(buf)) < p.Length {
+		buf = make([]byte, p.Length)
+	}
+	buf = buf[:p.Length]
+	if err := readFull(im.f, buf, p.Offset); err != nil {
+		return buf, err
+	}
+	if xxhash.Sum64(buf) != p.Sum {
+		return buf, imageError("checksum of the part at %d", p.Offset)
+	}
+	return buf, nil
+}
+
+// Close closes the file.
+func (im *Image) Close() error { return im.f.Close() }
+
+// readFull reads all of b; a file that ends before is a damaged image.
+func readFull(f vfs.File, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return imageError("file ends at %d, in the middle of it", off+int64(n))
+	}
+	return err
+}
+
+// PartBits returns how many parts a region of n entries gets, as a power of
+// two: about 2500 entries a part.
+func PartBits(n int) uint8 {
+	bits := uint8(MinPartBits)
+	for bits < MaxPartBits && n>>bits > 2500 {
+		bits++
+	}
+	return bits
+}
+
+// Part returns the part of a hash among 1<<bits parts.
+func Part(hash uint64, bits uint8) int { return int(hash >> (64 - bits)) }
