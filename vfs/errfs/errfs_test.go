@@ -218,6 +218,21 @@ func TestReads(t *testing.T) {
 	}
 }
 
+// Of several rules that fail one operation the first decides, and all are hit.
+func TestFirstErrorCounts(t *testing.T) {
+	e := errfs.Wrap(memfs.New(), errfs.Rule{Skip: 1, Err: syscall.EIO}, errfs.Rule{Skip: 1, Err: syscall.ENOSPC})
+	third := e.Inject(errfs.Rule{Skip: 1})
+	create(t, e, "a")
+	if err := e.Remove("a"); !errors.Is(err, syscall.EIO) {
+		t.Errorf("error %v, want EIO", err)
+	}
+	if third.Hits() != 1 || third.Seen() != 2 {
+		t.Errorf("the last rule: %d of %d, want 1 of 2", third.Hits(), third.Seen())
+	}
+	e.Clear()
+	must(t, e.Remove("a"))
+}
+
 // A rename that reports an error may have happened.
 func TestRenameFailsAfterItsEffect(t *testing.T) {
 	e := errfs.Wrap(memfs.New())

@@ -194,6 +194,16 @@ func TestWhatSurvivesAPowerFailure(t *testing.T) {
 		}, []string{
 			"d/kept=OLD d/old=NEW d/other=OTHER", "d/kept=OLD d/other=OTHER", "d/old=OLD d/other=OTHER",
 		}},
+		{"renamed twice: without the first rename its target stays", func(s situation) {
+			s.put("/d/tmp", "NEW", 0)
+			s.sync("/d/tmp")
+			s.rename("/d/tmp", "/d/old")
+			s.rename("/d/old", "/d/kept")
+		}, []string{
+			"d/old=OLD d/other=OTHER", "d/old=OLD d/other=OTHER d/tmp=NEW", "d/old=NEW d/other=OTHER",
+			"d/kept=NEW d/old=OLD d/other=OTHER", "d/kept=NEW d/old=OLD d/other=OTHER d/tmp=NEW",
+			"d/kept=NEW d/other=OTHER",
+		}},
 		{"linked, directory not synced", func(s situation) { s.link("/d/old", "/e/old") }, []string{
 			"d/old=OLD d/other=OTHER",
 			"d/old=OLD d/other=OTHER e/old=OLD",

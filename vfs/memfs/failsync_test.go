@@ -50,6 +50,10 @@ func TestFailedSync(t *testing.T) {
 
 	_, err = f.WriteAt([]byte(sectors("BC")), memfs.SectorSize)
 	must(t, err)
+	torn := m.CrashClone(memfs.Crash{Choose: func(memfs.Op) memfs.Fate { return memfs.Torn(2) }})
+	if got := letters(t, get(t, torn, "f")); got != "aaaa." {
+		t.Errorf("rewritten in place, not synced: %s, want aaaa.", got)
+	}
 	must(t, f.SyncData())
 	crash("rewritten in place and synced", "aaaa.", "aaaa.")
 
@@ -72,6 +76,10 @@ func TestFailedSync(t *testing.T) {
 	}
 	if got := letters(t, get(t, killed.CrashClone(memfs.Everything()), "f")); got != "Xaaa." {
 		t.Errorf("after a kill and a crash %s, want Xaaa.", got)
+	}
+	put(t, killed, "f", sectors("B"), memfs.SectorSize, true)
+	if got := letters(t, get(t, killed.CrashClone(memfs.Everything()), "f")); got != "Xaaa." {
+		t.Errorf("after a kill, written again, and a crash %s, want Xaaa.", got)
 	}
 	// After the reboot the sectors are as good as any.
 	rebooted := m.CrashClone(memfs.Nothing())

@@ -138,6 +138,11 @@ func TestFullDisk(t *testing.T) {
 	if c, _, err := m.CrashClone(memfs.Everything()).Free("/d"); err != nil || c != 5*4096 {
 		t.Errorf("in a clone %d bytes are free, %v", c, err)
 	}
+	put(t, m, "/d/small", "x", 0, false)
+	free(4)
+	must(t, m.Rename("/d/small", "/d/reserved")) // which is open
+	must(t, f.Truncate(0))
+	free(7)
 	m.SetCapacity(0)
 	must(t, f.Allocate(100*4096))
 }

@@ -221,6 +221,10 @@ func testLink(s suite) {
 	}
 	links("d", 1)
 	s.holds("d", "Xbc")
+	s.must(s.fs.Link(s.path("d"), s.path("e")))
+	s.must(s.fs.Rename(s.path("c"), s.path("e")))
+	links("d", 1)
+	links("e", 1)
 }
 
 func testRemoveOpenFile(s suite) {

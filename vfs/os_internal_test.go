@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -28,5 +29,22 @@ func TestAllocateByWritingZeros(t *testing.T) {
 	copy(want, "abc")
 	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
 		t.Fatalf("%d bytes, %v; want abc and zeros up to 1 MiB", len(got), err)
+	}
+}
+
+// A signal that interrupts a call is not an error of the file.
+func TestInterruptedCallIsRepeated(t *testing.T) {
+	f, err := open(filepath.Join(t.TempDir(), "f"), os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	results := []error{syscall.EINTR, syscall.EINTR, nil, syscall.EIO}
+	calls := 0
+	if err := f.(*osFile).control("sync", func(uintptr) error {
+		calls++
+		return results[calls-1]
+	}); err != nil || calls != 3 {
+		t.Fatalf("error %v after %d calls; want success at the third", err, calls)
 	}
 }
