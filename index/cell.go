@@ -1,8 +1,11 @@
 package index
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/fastrestart/frs/offheap"
 )
@@ -16,7 +19,7 @@ import (
 //	16      8     expiry, only with FlagExpiry
 //	..      4     op number, only with FlagOp; noOp: none
 //	..      n     key
-//	..      m     value, absent with FlagNoValue
+//	..      m     value; with FlagNoValue 8 bytes, its hash
 //
 // The LSN, the op number and the flags may change in place, under the shard's
 // exclusive lock (the recency flag under any lock). Everything else is written
@@ -80,18 +83,20 @@ type CellSpec struct {
 	// Op is the entry's number in its batch, with InBatch.
 	Op      uint32
 	InBatch bool
-	// NoValue says that the value, of ValueLen bytes, stays out of memory.
-	NoValue  bool
-	ValueLen int
+	// NoValue says that the value, of ValueLen bytes and with the hash
+	// ValueHash, stays out of memory.
+	NoValue   bool
+	ValueLen  int
+	ValueHash uint64
 	// Flags are set in addition; FlagExpiry, FlagOp and FlagNoValue are
 	// not taken from here.
 	Flags Flags
 }
 
-// resident returns the number of value bytes in memory.
+// resident returns the number of bytes behind the key.
 func (s *CellSpec) resident() int {
 	if s.NoValue {
-		return 0
+		return valueHashSize
 	}
 	return len(s.Value)
 }
@@ -141,9 +146,19 @@ func NewCell(a *offheap.Arena, s CellSpec) (offheap.Ref, error) {
 	*(*uint32)(unsafe.Add(p, cellMeta)) = uint32(len(s.Key)) | uint32(flags)
 	body := unsafe.Slice((*byte)(unsafe.Add(p, off)), len(s.Key)+s.resident())
 	n := copy(body, s.Key)
-	copy(body[n:], s.Value)
+	if s.NoValue {
+		binary.NativeEndian.PutUint64(body[n:], s.ValueHash)
+	} else {
+		copy(body[n:], s.Value)
+	}
 	return ref, nil
 }
+
+// HashValue returns the hash of a value that a cell keeps when the value
+// itself is not in memory.
+func HashValue(value []byte) uint64 { return xxhash.Sum64(value) }
+
+const valueHashSize = 8
 
 // FreeCell frees a cell, which must be in no table and no tree any more.
 func FreeCell(a *offheap.Arena, ref offheap.Ref) {
@@ -182,6 +197,16 @@ func (c Cell) Value() []byte {
 	}
 	off := cellHeader + optional(m) + uintptr(m&keyLenMask)
 	return unsafe.Slice((*byte)(unsafe.Add(c.p, off)), c.valueLen())
+}
+
+// ValueHash returns the hash of the value, in memory or not.
+func (c Cell) ValueHash() uint64 {
+	m := c.meta()
+	if Flags(m)&FlagNoValue == 0 {
+		return HashValue(c.Value())
+	}
+	off := cellHeader + optional(m) + uintptr(m&keyLenMask)
+	return binary.NativeEndian.Uint64(unsafe.Slice((*byte)(unsafe.Add(c.p, off)), valueHashSize))
 }
 
 func (c Cell) valueLen() uint32 { return *(*uint32)(unsafe.Add(c.p, cellValLen)) }
@@ -276,8 +301,8 @@ func (c Cell) Touch() {
 func (c Cell) Size() int {
 	m := c.meta()
 	n := cellHeader + int(optional(m)) + int(m&keyLenMask)
-	if Flags(m)&FlagNoValue == 0 {
-		n += int(c.valueLen())
+	if Flags(m)&FlagNoValue != 0 {
+		return n + valueHashSize
 	}
-	return n
+	return n + int(c.valueLen())
 }

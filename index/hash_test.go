@@ -206,13 +206,16 @@ func TestHashCollisions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tb := collide(t, f)
-			const n = 4500
+			n := 1200
+			if name == "one tag" {
+				n = 3000 // more than a page of the usual limit holds
+			}
 			for i := range uint64(n) {
 				tb.put(numKey(i), i)
 			}
 			tb.compare()
 			// A directory that uses up the tag has 2^15 entries.
-			if tb.h.Bytes() > 1<<20+n*64 {
+			if tb.h.Bytes() > 1<<20+int64(n)*128 {
 				t.Fatalf("%d bytes for %d keys", tb.h.Bytes(), n)
 			}
 			for i := range uint64(n) {

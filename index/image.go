@@ -85,6 +85,7 @@ func (w *ImageWriter) Finish(h ImageHeader, regions []ImageRegion) (int64, error
 type Image struct {
 	ImageHeader
 	Regions []ImageRegion
+	Size    int64 // of the file, in bytes
 
 	f vfs.File
 }
@@ -114,7 +115,7 @@ func OpenImage(f vfs.File) (*Image, error) {
 	if xxhash.Sum64(meta) != h.metaSum {
 		return nil, imageError("meta checksum")
 	}
-	im := &Image{ImageHeader: h, f: f}
+	im := &Image{ImageHeader: h, Size: size, f: f}
 	return im, im.decodeMeta(meta)
 }
 

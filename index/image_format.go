@@ -54,7 +54,11 @@ func imageError(format string, args ...any) error {
 type ImageHeader struct {
 	StoreID, Lineage [16]byte
 	Generation       uint32
-	Epoch            uint32 // of the newest segment when the image was begun
+	// The segment that holds the last byte below To: base, epoch, salt. They
+	// tell the histories of two copies of a store apart.
+	SegmentBase uint64
+	Epoch       uint32
+	SegmentSalt uint64
 	// From is where replay starts: every record below it is in the image or
 	// was superseded. To is the end of the log when the last part was copied:
 	// no record at or above it is in the image.
@@ -96,7 +100,9 @@ func (h *ImageHeader) encode() []byte {
 	b = append(b, h.Lineage[:]...)
 	b = le.AppendUint32(b, h.Epoch)
 	b = le.AppendUint32(b, h.NextRegion)
-	for _, v := range []uint64{h.From, h.To, uint64(h.Time), h.Entries, h.metaAt, h.metaLen, h.metaSum} {
+	for _, v := range []uint64{
+		h.From, h.To, uint64(h.Time), h.Entries, h.metaAt, h.metaLen, h.metaSum, h.SegmentBase, h.SegmentSalt,
+	} {
 		b = le.AppendUint64(b, v)
 	}
 	b = append(b, make([]byte, imageSumAt-len(b))...)
@@ -121,6 +127,7 @@ func decodeImageHeader(b []byte) (h ImageHeader, err error) {
 	h.Epoch, h.NextRegion = le.Uint32(b[48:]), le.Uint32(b[52:])
 	h.From, h.To, h.Time = le.Uint64(b[56:]), le.Uint64(b[64:]), int64(le.Uint64(b[72:]))
 	h.Entries, h.metaAt, h.metaLen, h.metaSum = le.Uint64(b[80:]), le.Uint64(b[88:]), le.Uint64(b[96:]), le.Uint64(b[104:])
+	h.SegmentBase, h.SegmentSalt = le.Uint64(b[112:]), le.Uint64(b[120:])
 	if h.metaAt < imageHeaderSize || h.metaLen > maxImageMeta || h.From > h.To || h.To > MaxLSN {
 		return h, imageError("header fields")
 	}

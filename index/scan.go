@@ -12,33 +12,39 @@ import "github.com/fastrestart/frs/offheap"
 // and a key that was added or removed meanwhile once or not at all. (A replaced
 // cell counts as the same key.)
 func (h *Hash) Scan(from uint32, max int, dst []offheap.Ref) (refs []offheap.Ref, next uint32) {
+	return h.ScanTo(from, EndTag, max, dst)
+}
+
+// ScanTo is Scan of the entries with tags below to; it returns to when nothing
+// below it is left.
+func (h *Hash) ScanTo(from, to uint32, max int, dst []offheap.Ref) (refs []offheap.Ref, next uint32) {
 	enough := len(dst) + max
-	for next = from; next < EndTag; {
+	for next = from; next < to; {
 		p := h.entry(next).page()
 		start, homes, stride, width := p.span(next)
 		if p.mem == nil {
 			next = start + uint32(homes)*width
 			continue
 		}
-		for j := uint(next-start) / uint(width); j < homes; j++ {
-			dst = p.homed(j*stride, next, dst)
+		for j := uint(next-start) / uint(width); j < homes && next < to; j++ {
+			dst = p.homed(j*stride, next, to, dst)
 			next = start + uint32(j+1)*width
 			if len(dst) >= enough {
-				return dst, next
+				return dst, min(next, to)
 			}
 		}
 	}
-	return dst, next
+	return dst, to
 }
 
 // homed appends, in tag order, the entries whose home bucket is i and whose tag
-// is at least from.
-func (p *page) homed(i uint, from uint32, dst []offheap.Ref) []offheap.Ref {
+// is at least from and below to.
+func (p *page) homed(i uint, from, to uint32, dst []offheap.Ref) []offheap.Ref {
 	begin, home := len(dst), i
 	for range p.mask() + 1 {
 		b := p.bucket(i)
 		for _, slot := range b[:bucketSlots] {
-			if slot != 0 && slotTag(slot) >= from && p.home(slotTag(slot)) == home {
+			if slot != 0 && slotTag(slot) >= from && slotTag(slot) < to && p.home(slotTag(slot)) == home {
 				dst = append(dst, offheap.Ref(slot))
 			}
 		}

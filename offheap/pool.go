@@ -126,12 +126,13 @@ func (p *Pool) Reserve(n int64) bool {
 // Unreserve ends a reservation of n bytes, or a part of one.
 func (p *Pool) Unreserve(n int64) { p.reserved.Add(-n) }
 
-// PoolStats describes a pool, in bytes unless said otherwise.
+// PoolStats describes a pool, in bytes unless said otherwise. What a pool costs
+// in resident memory is at most Slabs + Large + Cached.
 type PoolStats struct {
 	Used     int64 // class-rounded live allocations
 	Reserved int64 // set aside by Reserve
 	Limit    int64 // budget, 0: none
-	Mapped   int64 // mapped for chunks and large allocations
+	Mapped   int64 // address space of chunks and large allocations
 	Slabs    int64 // in slabs that arenas hold, used or not
 	Large    int64 // in allocations above 1 MiB
 	Cached   int64 // free, but not given back to the system
