@@ -1,0 +1,353 @@
+package restart
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fastrestart/frs/fsync"
+	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/wal"
+)
+
+// A checkpoint writes an image of the index: every entry's key and position,
+// no values. It is taken while writers go on. What they change meanwhile is
+// found by replaying the log from where the checkpoint began.
+//
+// Crash windows: the image is written under a temporary name, synced, and
+// renamed only when the log is durable up to where its last part was copied
+// (I21), so that no image knows what the log might lose. Two images are kept;
+// an older one is removed after the newer one's name is durable. Losing any of
+// them costs time only.
+
+const (
+	checkpointName = "checkpoint"
+	imageSuffix    = ".img"
+	keepImages     = 2
+	// imageChunk is how many entries are copied under one shard lock.
+	imageChunk = 256
+)
+
+// DefaultRestartBudget is the restart time after a crash that checkpoints are
+// paced for when Options.RestartBudget is zero.
+const DefaultRestartBudget = time.Second
+
+func (st *Store) checkpointDir() string {
+	return filepath.Join(st.dir, generationName(st.current.generation), checkpointName)
+}
+
+// imageName is the name of an image of the log up to a position.
+func imageName(to LSN, epoch uint32) string {
+	return fmt.Sprintf("%016x-%08x%s", uint64(to), epoch, imageSuffix)
+}
+
+// parseImageName is the inverse of imageName.
+func parseImageName(name string) (to LSN, epoch uint32, ok bool) {
+	var t uint64
+	if _, err := fmt.Sscanf(name, "%016x-%08x"+imageSuffix, &t, &epoch); err != nil {
+		return 0, 0, false
+	}
+	return LSN(t), epoch, imageName(LSN(t), epoch) == name
+}
+
+// checkpointer is what a store knows of its images.
+type checkpointer struct {
+	cycle sync.Mutex // held through a checkpoint
+
+	mu   sync.Mutex
+	last imageInfo // the newest image; zero: none
+	rate float64   // bytes of log replayed a second
+	late bool      // the budget cannot be kept; said once
+}
+
+type imageInfo struct {
+	from, to LSN
+	epoch    uint32
+	size     int64
+	parts    int64
+	// records is how many this process had appended when the image was begun;
+	// negative: the open had to replay some.
+	records int64
+}
+
+// assumedReplayRate is used until a recovery has measured one.
+const assumedReplayRate = 400e6
+
+// Checkpoint writes an image of the index now, so that a restart reads the log
+// from here. It does nothing when nothing was written since the last one.
+func (st *Store) Checkpoint(ctx context.Context) error {
+	if st.readOnly {
+		return ErrReadOnly
+	}
+	st.checkpoint.cycle.Lock()
+	defer st.checkpoint.cycle.Unlock()
+	if !st.changedSinceImage() {
+		return nil
+	}
+	start := time.Now()
+	st.opts.Events.checkpointBegin()
+	info, err := st.writeImage(ctx)
+	st.opts.Events.checkpointEnd(CheckpointInfo{
+		From: info.from, To: info.to, Bytes: info.size, Took: time.Since(start), Err: err,
+	})
+	if err != nil {
+		return st.logError(err)
+	}
+	st.metrics.checkpoints.Add(1)
+	st.checkpoint.mu.Lock()
+	st.checkpoint.last, st.checkpoint.late = info, false
+	st.checkpoint.mu.Unlock()
+	return nil
+}
+
+// changedSinceImage says whether data was appended since the newest image.
+func (st *Store) changedSinceImage() bool {
+	st.checkpoint.mu.Lock()
+	defer st.checkpoint.mu.Unlock()
+	return st.checkpoint.last.to == 0 || int64(st.log.Metrics().Records) != st.checkpoint.last.records
+}
+
+// writeImage writes, syncs and publishes an image, and removes old ones.
+func (st *Store) writeImage(ctx context.Context) (info imageInfo, err error) {
+	dir := st.checkpointDir()
+	if err := st.fs.MkdirAll(dir); err != nil {
+		return info, err
+	}
+	if err := st.loadParts(); err != nil {
+		return info, err
+	}
+	tmp := filepath.Join(dir, "image"+fsync.TempSuffix)
+	if err := st.fs.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return info, err
+	}
+	f, err := st.fs.Create(tmp)
+	if err != nil {
+		return info, err
+	}
+	info, err = st.fillImage(ctx, index.NewImageWriter(f))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return info, errors.Join(err, st.fs.Remove(tmp))
+	}
+	if err := st.fs.Rename(tmp, filepath.Join(dir, imageName(info.to, info.epoch))); err != nil {
+		return info, err
+	}
+	if err := st.fs.SyncDir(dir); err != nil {
+		return info, err
+	}
+	return info, st.removeOldImages(dir)
+}
+
+// fillImage copies the catalogue and every part, and waits until the log is
+// durable up to there.
+func (st *Store) fillImage(ctx context.Context, w *index.ImageWriter) (info imageInfo, err error) {
+	records := int64(st.log.Metrics().Records) // before from: too few costs an image, too many a replay
+	regions, from, next := st.copyCatalog()
+	info.from, info.records = from, records
+	for i := range regions {
+		r := &regions[i]
+		for n := range r.Parts {
+			if err := ctx.Err(); err != nil {
+				return info, err
+			}
+			if r.Parts[n], err = r.region.copyPart(w, n, r.PartBits); err != nil {
+				return info, err
+			}
+			info.parts++
+		}
+	}
+	info.to = st.log.End()
+	if err := st.log.Sync(); err != nil {
+		return info, err
+	}
+	seg, err := st.segmentBelow(info.to)
+	if err != nil {
+		return info, err
+	}
+	info.epoch = seg.Epoch
+	list := make([]index.ImageRegion, len(regions))
+	for i := range regions {
+		list[i] = regions[i].ImageRegion
+	}
+	info.size, err = w.Finish(index.ImageHeader{
+		StoreID: st.current.storeID, Lineage: st.current.lineage().id, Generation: st.current.generation,
+		Epoch: seg.Epoch, SegmentBase: uint64(seg.Base), SegmentSalt: seg.Salt,
+		From: uint64(info.from), To: uint64(info.to), Time: st.now(), NextRegion: next,
+	}, list)
+	return info, err
+}
+
+// segmentBelow returns the segment that the byte below a position is in.
+func (st *Store) segmentBelow(lsn LSN) (wal.SegmentInfo, error) {
+	for _, s := range st.log.Segments() {
+		if s.Base < lsn && lsn <= s.End {
+			return s, nil
+		}
+	}
+	return wal.SegmentInfo{}, fmt.Errorf("restart: no segment holds LSN %d", lsn-1)
+}
+
+type copiedRegion struct {
+	index.ImageRegion
+	region *Region
+}
+
+// copyCatalog copies the catalogue, and returns where replay has to start: no
+// record below that is still on its way into the index, because whoever
+// appends holds a lock until the index is updated, and the copy of every part
+// takes that lock later.
+func (st *Store) copyCatalog() (regions []copiedRegion, from LSN, next uint32) {
+	st.catalog.mu.Lock()
+	defer st.catalog.mu.Unlock()
+	from, next = st.log.End(), st.catalog.nextID
+	for id, r := range st.catalog.byID {
+		sh := &r.shards[0]
+		sh.mu.RLock()
+		floor := r.floor
+		sh.mu.RUnlock()
+		bits := index.PartBits(r.Len())
+		regions = append(regions, copiedRegion{region: r, ImageRegion: index.ImageRegion{
+			ID: id, Name: r.name, Options: encodeOptions(r.opts), Position: uint64(r.position), Floor: uint64(floor),
+			PartBits: bits, Parts: make([]index.ImagePart, 1<<bits),
+		}})
+	}
+	slices.SortFunc(regions, func(a, b copiedRegion) int { return cmp.Compare(a.ID, b.ID) })
+	return regions, from, next
+}
+
+// copyPart writes one part, a chunk of entries under the lock at a time. A
+// region that is dropped meanwhile has empty parts: the log says so later.
+func (r *Region) copyPart(w *index.ImageWriter, n int, bits uint8) (index.ImagePart, error) {
+	perShard := 1 << (bits - index.ShardBits)
+	sh := &r.shards[n/perShard]
+	width := uint32(index.EndTag / perShard)
+	tag := uint32(n%perShard) * width
+	end := tag + width
+	w.BeginPart()
+	var refs []offheap.Ref
+	var buf []byte
+	for tag < end {
+		refs, buf = refs[:0], buf[:0]
+		sh.mu.RLock()
+		if r.usable() != nil {
+			sh.mu.RUnlock()
+			break
+		}
+		refs, tag = sh.hash.ScanTo(tag, end, imageChunk, refs)
+		for _, ref := range refs {
+			c := r.cell(ref)
+			at := positionOf(c)
+			buf = index.AppendImageEntry(buf, index.ImageEntry{
+				Key: c.Key(), LSN: uint64(at.lsn), ValueLen: at.valueLen, ValueHash: c.ValueHash(),
+				Expiry: c.Expiry(), Op: at.op, InBatch: at.inBatch,
+			})
+		}
+		sh.mu.RUnlock()
+		if err := w.Add(buf, len(refs)); err != nil {
+			return index.ImagePart{}, err
+		}
+	}
+	return w.EndPart(), nil
+}
+
+// removeOldImages keeps the newest images and removes the others, oldest
+// first.
+func (st *Store) removeOldImages(dir string) error {
+	names, err := imageNames(st.fs.List(dir))
+	if err != nil || len(names) <= keepImages {
+		return err
+	}
+	for _, name := range names[:len(names)-keepImages] {
+		if err := st.fs.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return st.fs.SyncDir(dir)
+}
+
+// imageNames returns the names of images in a listing, oldest first.
+func imageNames(list []string, err error) ([]string, error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, name := range list {
+		if _, _, ok := parseImageName(name); ok {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		at, ae, _ := parseImageName(a)
+		bt, be, _ := parseImageName(b)
+		return cmp.Or(cmp.Compare(ae, be), cmp.Compare(at, bt))
+	})
+	return names, err
+}
+
+// PredictedRestart estimates how long the next open takes until the first
+// read if the process died now.
+func (st *Store) PredictedRestart() time.Duration {
+	st.checkpoint.mu.Lock()
+	defer st.checkpoint.mu.Unlock()
+	return st.checkpoint.predict(st.log.First(), st.log.End())
+}
+
+// opened takes in what an open found and how fast it was.
+func (c *checkpointer) opened(im *openImage, rep RecoveryReport) {
+	if im != nil {
+		c.last = imageInfo{from: LSN(im.From), to: LSN(im.To), epoch: im.Epoch, size: im.Size}
+		for i := range im.Regions {
+			c.last.parts += int64(len(im.Regions[i].Parts))
+		}
+		if rep.Records > 0 {
+			c.last.records = -1
+		}
+	}
+	if rep.Bytes >= 16<<20 && rep.Took > 0 {
+		c.rate = float64(rep.Bytes) / rep.Took.Seconds()
+	}
+}
+
+// A part in the image's list costs about 30 ns to read, a segment 20 µs.
+func (c *checkpointer) predict(first, end LSN) time.Duration {
+	rate := c.rate
+	if rate == 0 {
+		rate = assumedReplayRate
+	}
+	from := max(first, c.last.from)
+	return 2*time.Millisecond + time.Duration(c.last.parts)*30 + time.Duration(float64(end-from)/rate*1e9)
+}
+
+// pace starts a checkpoint when a restart would take longer than the budget,
+// but only after the log grew by twice the size of the last image.
+func (st *Store) pace(ctx context.Context) {
+	t := time.NewTicker(compactInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		predicted := st.PredictedRestart()
+		if predicted <= st.opts.RestartBudget {
+			continue
+		}
+		st.checkpoint.mu.Lock()
+		grown := int64(st.log.End()-max(st.checkpoint.last.to, st.log.First())) >= 2*st.checkpoint.last.size
+		say := !grown && !st.checkpoint.late
+		st.checkpoint.late = st.checkpoint.late || !grown
+		st.checkpoint.mu.Unlock()
+		if grown {
+			_ = st.Checkpoint(ctx) // reported by its event; the next tick tries again
+		} else if say {
+			st.opts.Events.budgetMissed(predicted)
+		}
+	}
+}

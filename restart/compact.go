@@ -1,0 +1,340 @@
+package restart
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/op"
+	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/wal"
+)
+
+// The compactor cleans the front of the log: what is live in the oldest
+// segment is appended anew at the tail, then the segment is released. Space is
+// only ever given back from the front, so a deletion outlives in the log every
+// record it hides.
+//
+// Crash windows: before the moved records are durable the segment is still
+// there, and a record found twice counts once, by position. After that the
+// low-water record (package wal) is durable before the unlink.
+
+// compactor runs in the background and on demand, one cycle at a time.
+type compactor struct {
+	cycle sync.Mutex // held through a cycle
+}
+
+const (
+	compactInterval = 100 * time.Millisecond
+	// A log of fewer bytes is left alone.
+	compactMinLog = 8 << 20
+	// Size of log by live bytes that starts a cycle. Front cleaning under
+	// uniform overwrites holds log/live = s at a write amplification A with
+	// s = -A ln(1-1/A): 1.65 at 1.5.
+	sizeBasedRatio        = 1.65
+	performanceBasedRatio = 3.0
+	// Records moved between two looks at the throttle.
+	compactStride = 256 << 10
+)
+
+func (c *compactor) start(st *Store, ctx context.Context) {
+	st.background.Go(func() {
+		t := time.NewTicker(compactInterval)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				st.tuneSegments()
+				for ctx.Err() == nil && st.shouldCompact() {
+					if err := st.compactFront(ctx, st.throttle()); err != nil {
+						break // reported by an event; the next tick tries again
+					}
+				}
+			}
+		}
+	})
+}
+
+// liveBytes is what the store's entries would occupy in a log without garbage.
+func (st *Store) liveBytes() (n int64) {
+	for _, r := range st.catalog.all() {
+		for i := range r.shards {
+			sh := &r.shards[i]
+			sh.mu.RLock()
+			n += sh.live
+			sh.mu.RUnlock()
+		}
+	}
+	return n
+}
+
+func (st *Store) logBytes() int64 { return int64(st.log.End() - st.log.First()) }
+
+// expansion is how many bytes of records a byte of log holds: above 1 only
+// with compression.
+func (st *Store) expansion() float64 {
+	m := st.log.Metrics()
+	if st.opts.Compression == CompressNone || m.LogBytes == 0 {
+		return 1
+	}
+	return max(1, float64(m.PayloadBytes+m.Appends*segment.FrameHeaderSize)/float64(m.LogBytes))
+}
+
+func (st *Store) shouldCompact() bool {
+	ratio := sizeBasedRatio
+	switch st.opts.Compaction {
+	case NoCompaction:
+		return false
+	case PerformanceBased:
+		ratio = performanceBasedRatio
+	}
+	log := st.logBytes()
+	floor := max(compactMinLog, 4*st.segmentSize.Load())
+	if st.opts.SegmentSize != 0 {
+		floor = 4 * st.opts.SegmentSize
+	}
+	return log > floor && float64(log)*st.expansion() > ratio*float64(st.liveBytes())
+}
+
+// Compact collects garbage until every segment that was full when it was
+// called has been cleaned and released.
+func (st *Store) Compact(ctx context.Context) error {
+	if st.readOnly {
+		return ErrReadOnly
+	}
+	if err := st.log.Roll(); err != nil {
+		return st.logError(err)
+	}
+	until := st.log.End()
+	for st.log.First() < until {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		before := st.log.First()
+		if err := st.compactFront(ctx, nil); err != nil {
+			return err
+		}
+		if st.log.First() == before {
+			return nil // only the newest segment is left
+		}
+	}
+	return nil
+}
+
+// compactFront cleans and releases the oldest segment, if it is not the newest.
+func (st *Store) compactFront(ctx context.Context, t *throttle) (err error) {
+	st.compact.cycle.Lock()
+	defer st.compact.cycle.Unlock()
+	// No segment goes before every part of the image was read and verified: a
+	// damaged one is rebuilt from the log.
+	if err := st.loadParts(); err != nil {
+		return err
+	}
+	segs := st.log.Segments()
+	if len(segs) < 2 {
+		return nil
+	}
+	front := segs[0]
+	info := CompactionInfo{Segment: front.Name, Bytes: int64(front.End - front.Base)}
+	st.opts.Events.compactionBegin(info)
+	start := time.Now()
+	defer func() {
+		info.Took, info.Err = time.Since(start), err
+		st.opts.Events.compactionEnd(info)
+	}()
+	if info.Moved, info.MovedBytes, err = st.moveLive(ctx, front, t); err != nil {
+		return st.logError(err)
+	}
+	// All that was looked at, and all that superseded what was found dead, is
+	// durable before the segment goes.
+	if err = st.log.Sync(); err == nil {
+		err = st.log.Release(ctx, front.End)
+	}
+	if err != nil {
+		return st.logError(err)
+	}
+	st.metrics.compactions.Add(1)
+	st.metrics.released.Add(info.Bytes)
+	return nil
+}
+
+// moveLive appends the live records of a segment anew.
+func (st *Store) moveLive(ctx context.Context, seg wal.SegmentInfo, t *throttle) (moved, bytes int64, err error) {
+	m := mover{st: st}
+	s := st.log.Scan(seg.Base, seg.End)
+	defer s.Close()
+	stride := int64(0)
+	for {
+		f, err := s.Next()
+		if err == io.EOF {
+			return m.moved, m.bytes, nil
+		}
+		if err != nil {
+			return m.moved, m.bytes, err
+		}
+		if f.Kind == segment.Data {
+			if err := m.frame(f); err != nil {
+				return m.moved, m.bytes, err
+			}
+		}
+		if stride += int64(f.End - f.LSN); stride >= compactStride {
+			if err := t.pause(ctx, stride); err != nil {
+				return m.moved, m.bytes, err
+			}
+			stride = 0
+		}
+	}
+}
+
+// mover moves the live records of frames.
+type mover struct {
+	st    *Store
+	buf   []byte
+	moved int64
+	bytes int64
+}
+
+func (m *mover) frame(f segment.Frame) error {
+	return m.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
+		switch o.Kind {
+		case op.KindPut:
+			return m.put(position{lsn: f.LSN, inBatch: spec.InBatch, op: spec.Op, valueLen: len(o.Value)}, o)
+		case op.KindRegionCreate:
+			return m.st.moveCatalog(o.Region, f.LSN, firstVersion(o, f.LSN))
+		}
+		return nil // deletes, clears and drops are never live
+	})
+}
+
+// put moves one put if the index still points at it. A first look under the
+// shared lock spares the dead ones a reservation.
+func (m *mover) put(at position, o op.Op) error {
+	r := m.st.catalog.find(o.Region)
+	if r == nil {
+		return nil
+	}
+	h := index.HashKey(o.Key)
+	sh := &r.shards[shardOf(h)]
+	sh.mu.RLock()
+	_, live := r.at(sh, h, o.Key, at)
+	sh.mu.RUnlock()
+	if !live {
+		return nil
+	}
+	m.buf = op.AppendPut(m.buf[:0], op.Put{
+		Region: o.Region, Key: o.Key, Value: o.Value, Expiry: o.Expiry, Version: firstVersion(o, at.lsn),
+	})
+	p, err := m.st.log.Prepare(m.buf, wal.WriteOptions{System: true, Durability: Batched})
+	if err != nil {
+		return err
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	ref, live := r.at(sh, h, o.Key, at)
+	if !live || r.usable() != nil {
+		m.st.log.Cancel(&p)
+		return nil
+	}
+	c := r.cell(ref)
+	if c.Has(index.FlagExpiry) && c.Expiry() <= m.st.now() {
+		m.st.log.Cancel(&p)
+		r.forget(sh, h, ref)
+		m.st.metrics.expired.Add(1)
+		return nil
+	}
+	lsn, end := m.st.log.Append(&p)
+	c.SetLSN(uint64(lsn))
+	m.moved++
+	m.bytes += int64(end - lsn)
+	m.st.metrics.moved.Add(1)
+	m.st.metrics.movedBytes.Add(int64(end - lsn))
+	return nil
+}
+
+// firstVersion is the position at which a record first entered the log.
+func firstVersion(o op.Op, lsn LSN) uint64 {
+	if o.Version != 0 {
+		return o.Version
+	}
+	return uint64(lsn)
+}
+
+// at returns the cell of key if its record is the one at a position.
+// REQUIRES: sh.mu is held, shared or exclusive.
+func (r *Region) at(sh *shard, h uint64, key []byte, at position) (offheap.Ref, bool) {
+	ref, ok := sh.hash.Find(h, key)
+	if !ok || positionOf(r.cell(ref)) != at {
+		return 0, false
+	}
+	return ref, true
+}
+
+// throttle spaces the compactor's work so that writers keep most of the disk.
+type throttle struct {
+	rate  float64 // bytes a second
+	start time.Time
+	done  int64
+}
+
+// throttle returns the pace for the next cycle; nil: none. The rate grows with
+// what is to be collected, so that the log stays bounded at any write rate.
+func (st *Store) throttle() *throttle {
+	live, log := float64(st.liveBytes()), float64(st.logBytes())
+	ratio := sizeBasedRatio
+	rate := 128e6
+	if st.opts.Compaction == PerformanceBased {
+		ratio, rate = performanceBasedRatio, 32e6
+	}
+	if excess := log / max(live*ratio, 1); excess > 1 {
+		rate *= 1 + 20*(excess-1)
+	}
+	return &throttle{rate: rate, start: time.Now()}
+}
+
+// pause waits until n more bytes are within the rate.
+func (t *throttle) pause(ctx context.Context, n int64) error {
+	if t == nil {
+		return ctx.Err()
+	}
+	t.done += n
+	due := time.Duration(float64(t.done) / t.rate * float64(time.Second))
+	wait := due - time.Since(t.start)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Segment sizes follow the live data when the user did not fix one.
+const (
+	minAutoSegment = 4 << 20
+	maxAutoSegment = 64 << 20
+)
+
+func (st *Store) firstSegmentSize() int64 {
+	if st.opts.SegmentSize != 0 {
+		return st.opts.SegmentSize
+	}
+	return minAutoSegment
+}
+
+func (st *Store) tuneSegments() {
+	if st.opts.SegmentSize != 0 {
+		return
+	}
+	size := min(max(st.liveBytes()/32, minAutoSegment), maxAutoSegment)
+	st.segmentSize.Store(size)
+	st.log.SetSegmentSize(size)
+}

@@ -1,0 +1,144 @@
+package restart
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/fastrestart/frs/wal"
+)
+
+// Events are functions that a store calls as things happen. A nil function is
+// not called. They are called without any lock held, possibly from several
+// goroutines at once, and should return soon: the compactor or the writer that
+// calls waits.
+type Events struct {
+	// Recovered is called at the end of Open.
+	Recovered func(RecoveryReport)
+	// CompactionBegin and CompactionEnd enclose the cleaning of one segment.
+	CompactionBegin func(CompactionInfo)
+	CompactionEnd   func(CompactionInfo)
+	// CheckpointBegin and CheckpointEnd enclose the writing of an image.
+	CheckpointBegin func()
+	CheckpointEnd   func(CheckpointInfo)
+	// BudgetMissed is called once when a restart would take longer than the
+	// RestartBudget and a checkpoint would not be worth its writes.
+	BudgetMissed func(predicted time.Duration)
+	// Loaded is called when the background has loaded what fits in memory.
+	Loaded func(RecoveryReport)
+	// PartDamaged is called when a part of an image was unreadable and was
+	// rebuilt from the log.
+	PartDamaged func(region string, err error)
+	// Log passes on what the log below reports: rolled and released segments,
+	// a torn tail, a full disk, the failure that poisons the store.
+	Log wal.Events
+}
+
+// CompactionInfo describes the cleaning of one segment. Moved, MovedBytes,
+// Took and Err are set at the end.
+type CompactionInfo struct {
+	Segment    string // file name
+	Bytes      int64  // of log in it
+	Moved      int64  // records that were live
+	MovedBytes int64
+	Took       time.Duration
+	Err        error
+}
+
+// CheckpointInfo describes an image: what it is of, and its size.
+type CheckpointInfo struct {
+	From, To LSN
+	Bytes    int64
+	Took     time.Duration
+	Err      error
+}
+
+func (e Events) checkpointBegin() {
+	if e.CheckpointBegin != nil {
+		e.CheckpointBegin()
+	}
+}
+
+func (e Events) checkpointEnd(i CheckpointInfo) {
+	if e.CheckpointEnd != nil {
+		e.CheckpointEnd(i)
+	}
+}
+
+func (e Events) budgetMissed(d time.Duration) {
+	if e.BudgetMissed != nil {
+		e.BudgetMissed(d)
+	}
+}
+
+func (e Events) loaded(r RecoveryReport) {
+	if e.Loaded != nil {
+		e.Loaded(r)
+	}
+}
+
+func (e Events) partDamaged(region string, err error) {
+	if e.PartDamaged != nil {
+		e.PartDamaged(region, err)
+	}
+}
+
+func (e Events) recovered(r RecoveryReport) {
+	if e.Recovered != nil {
+		e.Recovered(r)
+	}
+}
+
+func (e Events) compactionBegin(i CompactionInfo) {
+	if e.CompactionBegin != nil {
+		e.CompactionBegin(i)
+	}
+}
+
+func (e Events) compactionEnd(i CompactionInfo) {
+	if e.CompactionEnd != nil {
+		e.CompactionEnd(i)
+	}
+}
+
+// LogEvents returns Events that write to a structured logger: what an operator
+// should see as Info, failures as Error, the rest as Debug.
+func LogEvents(l *slog.Logger) Events {
+	return Events{
+		Recovered: func(r RecoveryReport) {
+			l.Info("store recovered", "rung", r.Rung, "reason", r.Reason, "entries", r.Entries,
+				"records", r.Records, "torn_bytes", r.TornBytes, "took", r.Took)
+			for _, w := range r.Warnings {
+				l.Warn("recovery", "warning", w)
+			}
+		},
+		CompactionBegin: func(i CompactionInfo) { l.Debug("compaction begins", "segment", i.Segment) },
+		CompactionEnd: func(i CompactionInfo) {
+			if i.Err != nil {
+				l.Error("compaction failed", "segment", i.Segment, "error", i.Err)
+				return
+			}
+			l.Debug("compaction ended", "segment", i.Segment, "moved", i.Moved, "took", i.Took)
+		},
+		CheckpointEnd: func(i CheckpointInfo) {
+			if i.Err != nil {
+				l.Error("checkpoint failed", "error", i.Err)
+				return
+			}
+			l.Debug("checkpoint", "to", i.To, "bytes", i.Bytes, "took", i.Took)
+		},
+		BudgetMissed: func(d time.Duration) { l.Warn("restart budget cannot be kept", "predicted", d) },
+		Loaded:       func(r RecoveryReport) { l.Info("store loaded", "took", r.LoadTook) },
+		PartDamaged: func(region string, err error) {
+			l.Error("part of an image was damaged and rebuilt from the log", "region", region, "error", err)
+		},
+		Log: wal.Events{
+			TailRecovered: func(from, to LSN, d time.Duration) {
+				l.Info("unproven tail made durable", "from", from, "to", to, "took", d)
+			},
+			Full:     func(err error) { l.Error("disk full: writes fail until there is room", "error", err) },
+			Resumed:  func() { l.Info("disk has room again") },
+			Poisoned: func(err error) { l.Error("log failed: writes fail until the store is reopened", "error", err) },
+			Warning:  func(err error) { l.Warn("log", "error", err) },
+		},
+	}
+}

@@ -1,0 +1,168 @@
+package restart
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/op"
+	"github.com/fastrestart/frs/segment"
+)
+
+// chooseImage opens the newest image that fits the log. older says that a
+// newer one was refused; reason says why each of those was, or why there is no
+// image at all.
+func (st *Store) chooseImage() (im *openImage, older bool, reason string, err error) {
+	dir := st.checkpointDir()
+	names, err := imageNames(st.fs.List(dir))
+	if err != nil {
+		return nil, false, "", err
+	}
+	if len(names) == 0 {
+		return nil, false, "the store has no image", nil
+	}
+	var reasons []string
+	for i := len(names) - 1; i >= 0; i-- {
+		im, err := st.openImage(filepath.Join(dir, names[i]))
+		if err == nil {
+			return im, len(reasons) > 0, strings.Join(reasons, "; "), nil
+		}
+		if errors.Is(err, ErrUnsupported) || errors.Is(err, index.ErrImageVersion) {
+			return nil, false, "", fmt.Errorf("%w: %s: %w", ErrUnsupported, names[i], err)
+		}
+		reasons = append(reasons, fmt.Sprintf("image %s: %v", names[i], err))
+	}
+	return nil, false, strings.Join(reasons, "; "), nil
+}
+
+// openImage opens an image and checks that it is one of this log.
+func (st *Store) openImage(name string) (*openImage, error) {
+	f, err := st.fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	im, err := index.OpenImage(f)
+	if err == nil {
+		err = st.fits(im)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &openImage{Image: im, name: filepath.Base(name)}, nil
+}
+
+// fits says why an image is not one of this log's past, if it is not. Ids and
+// segment tell the histories of copies of the store apart.
+func (st *Store) fits(im *index.Image) error {
+	switch end := st.log.End(); {
+	case im.StoreID != st.current.storeID:
+		return errors.New("of another store")
+	case im.Lineage != st.current.lineage().id || im.Generation != st.current.generation:
+		return errors.New("of another lineage")
+	case LSN(im.To) > end:
+		return fmt.Errorf("it reaches to LSN %d, the log ends at %d", im.To, end)
+	case LSN(im.To) <= st.log.First():
+		return fmt.Errorf("all of it left the log, which starts at LSN %d", st.log.First())
+	}
+	for _, s := range st.log.Segments() {
+		if s.Base < LSN(im.To) && LSN(im.To) <= s.End {
+			if uint64(s.Base) == im.SegmentBase && s.Epoch == im.Epoch && s.Salt == im.SegmentSalt {
+				return nil
+			}
+			break
+		}
+	}
+	return errors.New("the log was cut and continued since")
+}
+
+// adopt takes the regions of an image into a recovery, their parts unread.
+func (rec *recovery) adopt(im *openImage) error {
+	st := rec.st
+	st.catalog.nextID = max(st.catalog.nextID, im.NextRegion)
+	st.clock.start(max(st.clock.now(), im.Time))
+	im.left.Store(1) // this function's
+	for i := range im.Regions {
+		from := &im.Regions[i]
+		o, err := decodeOptions(from.Name, from.Options)
+		if err != nil {
+			return errors.Join(err, im.Close())
+		}
+		r := rec.region(from.ID)
+		r.created, r.name, r.opts = true, from.Name, o
+		r.position, r.floor = LSN(from.Position), LSN(from.Floor)
+		r.durability.Store(uint32(o.Durability))
+		r.attach(im, from)
+	}
+	return im.done(1)
+}
+
+// attach makes the parts of an image the region's.
+func (r *Region) attach(im *openImage, from *index.ImageRegion) {
+	r.lazy = &lazyRegion{image: im, bits: from.PartBits, dead: max(r.st.log.First(), r.floor), parts: make([]lazyPart, len(from.Parts))}
+	per := len(from.Parts) / numShards
+	for i, at := range from.Parts {
+		p := &r.lazy.parts[i]
+		p.at = at
+		if at.Entries == 0 {
+			p.loaded = true
+			continue
+		}
+		r.shards[i/per].pending++
+		r.lazy.left.Add(1)
+		im.left.Add(1)
+	}
+}
+
+func rungOf(older bool, records int64) Rung {
+	switch {
+	case older:
+		return RungOlderImage
+	case records == 0:
+		return RungCleanImage
+	}
+	return RungImageTail
+}
+
+// rescanPart collects the records of one part from the log alone, because the
+// image is damaged there. Nothing happened to the part since the open: every
+// operation loads it first.
+func (st *Store) rescanPart(r *Region, p *lazyPart) (list []replayed, err error) {
+	n := -1
+	for i := range r.lazy.parts {
+		if &r.lazy.parts[i] == p {
+			n = i
+		}
+	}
+	s := st.log.Scan(st.log.First(), st.recoveredEnd)
+	defer s.Close()
+	for {
+		f, err := s.Next()
+		if err == io.EOF {
+			return list, nil
+		}
+		if err == nil && f.Kind == segment.Data {
+			list, err = st.collect(list, r, n, f)
+		}
+		if err != nil {
+			freeReplayed(list)
+			return nil, err
+		}
+	}
+}
+
+// collect appends the records of part n in one frame.
+func (st *Store) collect(list []replayed, r *Region, n int, f segment.Frame) ([]replayed, error) {
+	return list, st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
+		if o.Region != r.id || o.Kind != op.KindPut && o.Kind != op.KindDelete || index.Part(index.HashKey(o.Key), r.lazy.bits) != n {
+			return nil
+		}
+		p, err := st.newReplayed(r, f.LSN, o, spec)
+		if err == nil {
+			list = append(list, p)
+		}
+		return err
+	})
+}

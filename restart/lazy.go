@@ -1,0 +1,257 @@
+package restart
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fastrestart/frs/index"
+)
+
+// A region that was opened from an image is loaded part by part: a part is a
+// slice of the hash space, read when something first looks at it, or by the
+// background loader. What the log's tail holds for a part that is not loaded
+// waits in the part's queue. Parts are never unloaded, so whoever saw a part
+// loaded may rely on it.
+
+// lazyRegion is the part of a region that may still be in the image.
+type lazyRegion struct {
+	image *openImage
+	bits  uint8
+	// An entry of the image below dead left the log before the open: moved or
+	// superseded. It is dropped at load.
+	dead  LSN
+	parts []lazyPart
+	left  atomic.Int64 // parts not loaded yet
+}
+
+type lazyPart struct {
+	mu     sync.Mutex // held through the load
+	loaded bool       // under the shard's lock
+	at     index.ImagePart
+	queue  []replayed // under the shard's lock; in LSN order
+}
+
+// openImage is an image that parts are read from. The last part closes it.
+type openImage struct {
+	*index.Image
+	name string
+	left atomic.Int64 // parts of all regions
+}
+
+func (im *openImage) done(n int64) error {
+	if im.left.Add(-n) == 0 {
+		return im.Close()
+	}
+	return nil
+}
+
+// lock takes the shard lock of a hash and loads its part. On an error nothing
+// is locked.
+func (r *Region) lock(h uint64) (*shard, error) {
+	sh := &r.shards[shardOf(h)]
+	for {
+		sh.mu.Lock()
+		if err := r.usable(); err != nil {
+			sh.mu.Unlock()
+			return nil, err
+		}
+		if sh.pending == 0 || r.lazy.loadedLocked(h) {
+			return sh, nil
+		}
+		sh.mu.Unlock()
+		if err := r.loadPart(index.Part(h, r.lazy.bits)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rlock is lock with the shared lock.
+func (r *Region) rlock(h uint64) (*shard, error) {
+	sh := &r.shards[shardOf(h)]
+	for {
+		sh.mu.RLock()
+		if err := r.usable(); err != nil {
+			sh.mu.RUnlock()
+			return nil, err
+		}
+		if sh.pending == 0 || r.lazy.loadedLocked(h) {
+			return sh, nil
+		}
+		sh.mu.RUnlock()
+		if err := r.loadPart(index.Part(h, r.lazy.bits)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// REQUIRES: the shard lock of the hash is held, shared or exclusive.
+func (l *lazyRegion) loadedLocked(h uint64) bool { return l.parts[index.Part(h, l.bits)].loaded }
+
+// loadAll loads every part of the region that is not loaded yet.
+func (r *Region) loadAll() error {
+	if r.lazy == nil || r.lazy.left.Load() == 0 {
+		return nil
+	}
+	return parallel(len(r.lazy.parts), r.loadPart)
+}
+
+// loadShard loads the parts of one shard.
+func (r *Region) loadShard(n int) error {
+	if r.lazy == nil || r.lazy.left.Load() == 0 {
+		return nil
+	}
+	per := len(r.lazy.parts) / numShards
+	for i := n * per; i < (n+1)*per; i++ {
+		if err := r.loadPart(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadPart reads a part from the image, verifies it and puts it into its
+// shard's table, with what waits in its queue. A damaged part is rebuilt from
+// the log alone; the others are not touched by that.
+func (r *Region) loadPart(n int) error {
+	p := &r.lazy.parts[n]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sh := &r.shards[n*numShards/len(r.lazy.parts)]
+	sh.mu.RLock()
+	loaded, err := p.loaded, r.usable()
+	sh.mu.RUnlock()
+	if loaded || err != nil {
+		return err
+	}
+	entries, err := r.readPart(p)
+	if err != nil {
+		return err
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if err := r.usable(); err != nil {
+		freeReplayed(entries)
+		return err
+	}
+	if p.loaded { // cleared meanwhile
+		freeReplayed(entries)
+		return nil
+	}
+	for _, list := range [][]replayed{entries, p.queue} {
+		for i := range list {
+			if err := r.replay(sh, &list[i]); err != nil {
+				return fmt.Errorf("region %q, part %d: %w", r.name, n, err)
+			}
+		}
+	}
+	return r.partLoaded(sh, p)
+}
+
+// partLoaded marks a part as loaded.
+// REQUIRES: sh.mu is held.
+func (r *Region) partLoaded(sh *shard, p *lazyPart) error {
+	p.loaded, p.queue = true, nil
+	sh.pending--
+	r.lazy.left.Add(-1)
+	return r.lazy.image.done(1)
+}
+
+// readPart returns the entries of a part, from the image, or from the log if
+// the image is damaged there.
+func (r *Region) readPart(p *lazyPart) ([]replayed, error) {
+	b, err := r.lazy.image.ReadPart(p.at, nil)
+	if err == nil {
+		entries, err := r.decodePart(b, p.at.Entries)
+		if err == nil {
+			return entries, nil
+		}
+		freeReplayed(entries)
+		if !errors.Is(err, index.ErrImage) {
+			return nil, err
+		}
+	}
+	r.st.partDamaged(r, err)
+	return r.st.rescanPart(r, p)
+}
+
+// decodePart gives every live entry of a part its cell.
+func (r *Region) decodePart(b []byte, n int) ([]replayed, error) {
+	entries := make([]replayed, 0, n)
+	for range n {
+		e, rest, err := index.NextImageEntry(b)
+		if err != nil {
+			return entries, err
+		}
+		b = rest
+		if LSN(e.LSN) < r.lazy.dead {
+			continue
+		}
+		ref, err := index.NewCell(r.arena, index.CellSpec{
+			Key: e.Key, LSN: e.LSN, Expiry: e.Expiry, Op: e.Op, InBatch: e.InBatch,
+			NoValue: true, ValueLen: e.ValueLen, ValueHash: e.ValueHash,
+		})
+		if err != nil {
+			return entries, err
+		}
+		entries = append(entries, replayed{hash: index.HashKey(e.Key), lsn: LSN(e.LSN), region: r, ref: ref, put: true})
+	}
+	if len(b) != 0 {
+		return entries, fmt.Errorf("%w: %d bytes behind the entries of a part", index.ErrImage, len(b))
+	}
+	return entries, nil
+}
+
+func freeReplayed(list []replayed) {
+	for i := range list {
+		if p := &list[i]; p.ref != 0 {
+			index.FreeCell(p.region.arena, p.ref)
+		}
+	}
+}
+
+// abandonParts forgets what is still in the image, because the region was
+// emptied.
+// REQUIRES: every shard lock of the region is held.
+func (r *Region) abandonParts() {
+	if r.lazy == nil {
+		return
+	}
+	n := int64(0)
+	for i := range r.lazy.parts {
+		p := &r.lazy.parts[i]
+		if p.loaded {
+			continue
+		}
+		freeReplayed(p.queue)
+		p.loaded, p.queue = true, nil
+		n++
+	}
+	for i := range r.shards {
+		r.shards[i].pending = 0
+	}
+	r.lazy.left.Add(-n)
+	_ = r.lazy.image.done(n) // closing a file that was only read
+}
+
+// indexed returns the number of entries in memory and in the image, without
+// reading the image: what the log's tail says of entries in the image is not
+// counted.
+func (r *Region) indexed() (n int64) {
+	for i := range r.shards {
+		sh := &r.shards[i]
+		sh.mu.RLock()
+		n += int64(sh.hash.Len())
+		sh.mu.RUnlock()
+	}
+	if r.lazy == nil {
+		return n
+	}
+	for i := range r.lazy.parts {
+		if p := &r.lazy.parts[i]; !p.loaded {
+			n += int64(p.at.Entries)
+		}
+	}
+	return n
+}

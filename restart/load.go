@@ -1,0 +1,91 @@
+package restart
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/op"
+	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/wal"
+)
+
+// load reads the parts that are still in the image, and then values, newest
+// first, as far as memory has room. It runs in the background, or within Open
+// when that is asked for.
+func (st *Store) load(ctx context.Context) error {
+	start := time.Now()
+	if err := st.loadParts(); err != nil {
+		return err
+	}
+	if st.opts.Load != KeysOnly {
+		if err := st.loadValues(ctx); err != nil {
+			return err
+		}
+	}
+	st.report.loaded(time.Since(start))
+	st.opts.Events.loaded(st.Recovery())
+	return ctx.Err()
+}
+
+// loadParts loads every part of every region.
+func (st *Store) loadParts() error {
+	for _, r := range st.catalog.all() {
+		if err := r.loadAll(); err != nil && !errors.Is(err, ErrDropped) {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadValues reads the log backwards by segments and brings values into
+// memory that are not there.
+func (st *Store) loadValues(ctx context.Context) error {
+	segs := st.log.Segments()
+	for i := len(segs) - 1; i >= 0; i-- {
+		if err := st.loadSegment(ctx, segs[i].Base, min(segs[i].End, st.recoveredEnd)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (st *Store) loadSegment(ctx context.Context, from, to LSN) error {
+	s := st.log.Scan(from, to)
+	defer s.Close()
+	for ctx.Err() == nil {
+		f, err := s.Next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, wal.ErrReleased):
+			return nil // released meanwhile: what was live moved on
+		case err != nil:
+			return err
+		case f.Kind != segment.Data:
+			continue
+		}
+		err = st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
+			if o.Kind == op.KindPut {
+				st.loadValue(position{lsn: f.LSN, inBatch: spec.InBatch, op: spec.Op, valueLen: len(o.Value)}, o)
+			}
+			return nil
+		})
+		if err != nil || st.pool.Used() >= st.pool.Limit() {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// loadValue brings one value into memory if its entry is still the one at the
+// position and memory has room.
+func (st *Store) loadValue(at position, o op.Op) {
+	r := st.catalog.find(o.Region)
+	if r == nil || st.pool.Used()+int64(len(o.Value)) > st.pool.Limit() {
+		return
+	}
+	r.fill(index.HashKey(o.Key), o.Key, o.Value, at)
+}

@@ -1,0 +1,399 @@
+package restart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/op"
+	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/wal"
+)
+
+// Recovery reads the log from where the image of the index ends, or all of it
+// where there is no image. Segments are decoded in parallel, a round of them
+// at a time: each record gets its cell at once and goes to a list per shard
+// number. Then the shards apply their lists in parallel, segment after segment
+// and so in LSN order, while a shard's table fits the cache. A record below
+// the entry's position or the region's floor is ignored.
+
+// roundBytes bounds the log bytes decoded before they are applied, and so the
+// memory that dead records take; a segment larger than that is a round.
+const roundBytes = 128 << 20
+
+// recovery is the state of one open.
+type recovery struct {
+	st  *Store
+	ctx context.Context
+
+	mu      sync.Mutex
+	regions map[uint32]*recovering
+
+	records atomic.Int64
+	bytes   atomic.Int64
+}
+
+// recovering is a region of which records were seen, its creation perhaps not
+// yet: the compactor may have moved that record behind them.
+type recovering struct {
+	*Region
+	created bool
+	dropped bool
+}
+
+// replayed is one record, decoded: a put with its cell, or a delete with a
+// cell that holds the key.
+type replayed struct {
+	hash   uint64
+	lsn    LSN
+	region *Region
+	ref    offheap.Ref
+	put    bool
+}
+
+// decoded is what one segment held.
+type decoded struct {
+	shards   [numShards][]replayed
+	controls []control
+}
+
+// control is a record about a whole region: creation, drop, clear.
+type control struct {
+	lsn LSN
+	op  op.Op
+}
+
+// recover rebuilds the store's regions, from an image and the log behind it
+// where there is one.
+func (st *Store) recover(ctx context.Context) error {
+	start := time.Now()
+	rec := &recovery{st: st, ctx: ctx, regions: make(map[uint32]*recovering)}
+	rep := RecoveryReport{Rung: RungFullScan}
+	from := st.log.First()
+	im, older, reason, err := st.chooseImage()
+	if err != nil {
+		return err
+	}
+	rep.Reason = reason
+	if im != nil {
+		if err := rec.adopt(im); err != nil {
+			return err
+		}
+		from = max(from, LSN(im.From))
+	}
+	if err := rec.scan(from); err != nil {
+		return err
+	}
+	if err := rec.finish(); err != nil {
+		return err
+	}
+	if im != nil {
+		rep.Rung, rep.Image = rungOf(older, rec.records.Load()), im.name
+	}
+	rec.fill(&rep)
+	rep.Took = time.Since(start)
+	st.recoveredEnd = st.log.End()
+	st.checkpoint.opened(im, rep)
+	st.report.set(rep)
+	return nil
+}
+
+// scan replays the log from a position to its end.
+func (rec *recovery) scan(from LSN) error {
+	var segs []wal.SegmentInfo
+	for _, s := range rec.st.log.Segments() {
+		if s.End > from {
+			s.Base = max(s.Base, from)
+			segs = append(segs, s)
+		}
+	}
+	for len(segs) > 0 {
+		n, size := 1, segs[0].End-segs[0].Base
+		for n < len(segs) && size+segs[n].End-segs[n].Base <= roundBytes {
+			size += segs[n].End - segs[n].Base
+			n++
+		}
+		if err := rec.round(segs[:n]); err != nil {
+			return err
+		}
+		segs = segs[n:]
+	}
+	return nil
+}
+
+// round decodes and applies some segments.
+func (rec *recovery) round(segs []wal.SegmentInfo) error {
+	parts := make([]*decoded, len(segs))
+	err := parallel(len(segs), func(i int) (err error) {
+		parts[i], err = rec.decode(segs[i])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range parts {
+		for _, c := range d.controls {
+			if err := rec.control(c); err != nil {
+				return err
+			}
+		}
+	}
+	return parallel(numShards, func(n int) error {
+		for _, d := range parts {
+			for i := range d.shards[n] {
+				p := &d.shards[n][i]
+				if err := p.region.replayOrQueue(&p.region.shards[n], p); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// parallel runs f for 0 to n-1 on every processor and returns the first error.
+func parallel(n int, f func(i int) error) error {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, min(n, runtime.GOMAXPROCS(0)))
+	for w := range errs {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if errs[w] = f(i); errs[w] != nil {
+					next.Store(int64(n))
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// decode reads one segment.
+func (rec *recovery) decode(seg wal.SegmentInfo) (*decoded, error) {
+	d := &decoded{}
+	known := make(map[uint32]*Region)
+	s := rec.st.log.Scan(seg.Base, seg.End)
+	defer s.Close()
+	for {
+		if err := rec.ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, err := s.Next()
+		if err == io.EOF {
+			rec.bytes.Add(int64(seg.End - seg.Base))
+			return d, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if f.Kind != segment.Data {
+			continue
+		}
+		if err := rec.frame(d, known, f); err != nil {
+			return nil, fmt.Errorf("%s, LSN %d: %w", seg.Name, f.LSN, err)
+		}
+	}
+}
+
+// frame decodes one frame into d. known caches the regions seen.
+func (rec *recovery) frame(d *decoded, known map[uint32]*Region, f segment.Frame) error {
+	rec.records.Add(1)
+	return rec.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
+		return rec.record(d, known, f.LSN, o, spec)
+	})
+}
+
+// eachOp calls fn for each operation of a frame, with where in a batch it is.
+func (st *Store) eachOp(f segment.Frame, fn func(op.Op, index.CellSpec) error) error {
+	o, err := op.Decode(f.Payload)
+	if err != nil {
+		return st.readError(f.LSN, err)
+	}
+	if o.Kind != op.KindBatch {
+		return fn(o, index.CellSpec{})
+	}
+	n := uint32(0)
+	for o, err := range o.Batch.All() {
+		if err != nil {
+			return st.readError(f.LSN, err)
+		}
+		if err := fn(o, index.CellSpec{InBatch: true, Op: n}); err != nil {
+			return err
+		}
+		n++
+	}
+	return nil
+}
+
+// record takes in one operation; spec says where in a batch it stood.
+func (rec *recovery) record(d *decoded, known map[uint32]*Region, lsn LSN, o op.Op, spec index.CellSpec) error {
+	r := known[o.Region]
+	if r == nil {
+		r = rec.region(o.Region).Region
+		known[o.Region] = r
+	}
+	if o.Kind != op.KindPut && o.Kind != op.KindDelete {
+		o.Name = strings.Clone(o.Name)
+		d.controls = append(d.controls, control{lsn, o})
+		return nil
+	}
+	p, err := rec.st.newReplayed(r, lsn, o, spec)
+	if err != nil {
+		return err
+	}
+	n := shardOf(p.hash)
+	d.shards[n] = append(d.shards[n], p)
+	return nil
+}
+
+// newReplayed gives a record its cell. A value that does not fit the memory
+// limit stays in the log.
+func (st *Store) newReplayed(r *Region, lsn LSN, o op.Op, spec index.CellSpec) (replayed, error) {
+	spec.Key, spec.Value, spec.ValueLen = o.Key, o.Value, len(o.Value)
+	spec.LSN, spec.Expiry = uint64(lsn), o.Expiry
+	if st.opts.Load == KeysOnly || st.pool.Used()+int64(len(o.Value)) > st.pool.Limit() {
+		spec.NoValue, spec.ValueHash = true, index.HashValue(o.Value)
+	}
+	ref, err := index.NewCell(r.arena, spec)
+	return replayed{hash: index.HashKey(o.Key), lsn: lsn, region: r, ref: ref, put: o.Kind == op.KindPut}, err
+}
+
+// region returns the region of that id, made known if it is new.
+func (rec *recovery) region(id uint32) *recovering {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	r := rec.regions[id]
+	if r == nil {
+		r = &recovering{Region: newRegion(rec.st, id)}
+		rec.regions[id] = r
+		rec.st.catalog.nextID = max(rec.st.catalog.nextID, id+1)
+	}
+	return r
+}
+
+// control carries out a catalogue record.
+func (rec *recovery) control(c control) error {
+	r := rec.region(c.op.Region)
+	switch c.op.Kind {
+	case op.KindRegionCreate:
+		o, err := decodeOptions(c.op.Name, c.op.Options)
+		if err != nil {
+			return err
+		}
+		r.created, r.name, r.opts, r.position = true, c.op.Name, o, c.lsn
+		r.durability.Store(uint32(o.Durability))
+	case op.KindRegionDrop:
+		r.dropped = true
+		r.empty()
+	case op.KindClear:
+		r.floor = c.lsn
+		r.empty()
+	default:
+		return fmt.Errorf("%w: operation %v in the log", ErrUnsupported, c.op.Kind)
+	}
+	return nil
+}
+
+// replayOrQueue brings one record of the log into the shard's table, or keeps
+// it until its part is loaded. Records come in LSN order.
+func (r *Region) replayOrQueue(sh *shard, p *replayed) error {
+	if sh.pending > 0 && !r.lazy.loadedLocked(p.hash) {
+		part := &r.lazy.parts[index.Part(p.hash, r.lazy.bits)]
+		part.queue = append(part.queue, *p)
+		return nil
+	}
+	return r.replay(sh, p)
+}
+
+// replay applies one record, which comes no earlier than those with lower
+// LSNs. It consumes the record's cell.
+// REQUIRES: sh.mu is held, or nobody else sees the region yet.
+func (r *Region) replay(sh *shard, p *replayed) error {
+	if p.lsn < r.floor {
+		index.FreeCell(r.arena, p.ref)
+		return nil
+	}
+	old, found := sh.hash.Find(p.hash, r.cell(p.ref).Key())
+	switch {
+	case found && LSN(r.cell(old).LSN()) >= p.lsn:
+		index.FreeCell(r.arena, p.ref)
+		return nil
+	case !p.put:
+		index.FreeCell(r.arena, p.ref)
+		if found {
+			r.forget(sh, p.hash, old)
+		}
+		return nil
+	case found:
+		sh.hash.Replace(p.hash, old, p.ref)
+	default:
+		if err := sh.hash.Grow(p.hash); err != nil {
+			return err
+		}
+		sh.hash.Insert(p.hash, p.ref)
+	}
+	r.settle(sh, p.ref, old)
+	return nil
+}
+
+// empty takes everything out of a region that nobody else sees yet.
+func (r *Region) empty() {
+	for _, t := range r.detachAll() {
+		freeTable(r, t)
+	}
+}
+
+// finish puts the regions into the catalogue. Records of a region that was
+// neither created nor dropped mean that the log lost something.
+func (rec *recovery) finish() error {
+	st := rec.st
+	for id, r := range rec.regions {
+		switch {
+		case r.dropped:
+			r.empty()
+		case !r.created:
+			return fmt.Errorf("%w: the log holds records of region %d but not its creation", ErrCorrupt, id)
+		default:
+			if other := st.catalog.byName[r.name]; other != nil {
+				return fmt.Errorf("%w: regions %d and %d are both named %q", ErrCorrupt, other.id, id, r.name)
+			}
+			st.catalog.byName[r.name], st.catalog.byID[id] = r.Region, r.Region
+		}
+	}
+	return nil
+}
+
+// fill adds what was found to a report.
+func (rec *recovery) fill(rep *RecoveryReport) {
+	t := rec.st.log.Tail()
+	rep.Records, rep.Bytes = rec.records.Load(), rec.bytes.Load()
+	rep.TornBytes, rep.TornFile, rep.Warnings = t.TornBytes, t.TornFile, t.Warnings
+	rep.First, rep.End, rep.ProvenDurable = t.First, t.End, t.ProvenDurable
+	for _, r := range rec.regions {
+		if !r.dropped {
+			rep.Regions++
+			rep.Entries += r.indexed()
+		}
+	}
+}
+
+// freeTable frees a table that nobody can reach any more, and its cells.
+func freeTable(r *Region, h *index.Hash) {
+	for refs, cursor := []offheap.Ref(nil), uint32(0); cursor < index.EndTag; {
+		refs, cursor = h.Walk(cursor, pageEntries, refs[:0])
+		for _, ref := range refs {
+			index.FreeCell(r.arena, ref)
+		}
+	}
+	h.Reset()
+}

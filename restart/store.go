@@ -1,0 +1,322 @@
+package restart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fastrestart/frs/fsync"
+	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/vfs"
+	"github.com/fastrestart/frs/wal"
+)
+
+// Store is an open store: a set of regions over one log. All methods may be
+// called concurrently. Close it when done.
+type Store struct {
+	dir        string
+	opts       Options
+	fs         vfs.FS
+	readOnly   bool
+	durability Durability // what a write gets when nobody says anything
+
+	lock       io.Closer
+	current    current
+	log        *wal.Log
+	pool       *offheap.Pool
+	catalog    catalog
+	clock      clock
+	evictor    evictor
+	compact    compactor
+	checkpoint checkpointer
+	metrics    counters
+	report     reportBox
+	// recoveredEnd is where the log ended when it was recovered.
+	recoveredEnd LSN
+
+	segmentSize atomic.Int64 // soft size in force when it follows the data
+
+	closed     bool // under catalog.mu
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	closeOnce  sync.Once
+	closeErr   error
+}
+
+// Open opens the store in dir, creating directory and store where there are
+// none (unless Options.MustExist or ReadOnly). The directory is used by one
+// store at a time: a second opener, in this process or another, gets ErrInUse.
+//
+// Damage that would lose acknowledged data fails the open with an error that
+// wraps a *segment.CorruptionError, and changes nothing.
+func Open(dir string, o Options) (*Store, error) {
+	return OpenContext(context.Background(), dir, o)
+}
+
+// OpenContext is Open with a context that can end a long recovery.
+func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if dir == "" {
+		return nil, invalidf("directory is empty: a store needs one of its own")
+	}
+	st := &Store{dir: dir, opts: o, fs: o.FS, readOnly: o.ReadOnly, durability: o.Durability}
+	if st.durability == Inherit {
+		st.durability = Batched
+	}
+	st.catalog.byName = make(map[string]*Region)
+	st.catalog.byID = make(map[uint32]*Region)
+	st.catalog.nextID = 1
+	if err := st.open(ctx); err != nil {
+		return nil, errors.Join(err, st.release())
+	}
+	return st, nil
+}
+
+func (st *Store) open(ctx context.Context) error {
+	if err := st.takeLock(); err != nil {
+		return err
+	}
+	st.pool = offheap.NewPool(offheap.PoolOptions{Limit: st.opts.MemoryLimit})
+	if err := st.openLog(); err != nil {
+		return err
+	}
+	st.clock.start(st.log.Tail().HighTime)
+	if err := st.recover(ctx); err != nil {
+		return err
+	}
+	bg, stop := context.WithCancel(context.Background())
+	st.stop = stop
+	st.opts.Events.recovered(st.Recovery())
+	if err := st.startLoad(bg); err != nil {
+		return err
+	}
+	if !st.readOnly {
+		st.compact.start(st, bg)
+		st.startSweeper(bg)
+		st.background.Go(func() { st.pace(bg) })
+	}
+	return nil
+}
+
+// startLoad brings the store into memory as Options.Load says.
+func (st *Store) startLoad(bg context.Context) error {
+	if st.Recovery().Rung == RungFullScan {
+		return nil // everything is where it can be
+	}
+	if st.opts.Load == Eager {
+		return st.load(bg)
+	}
+	// A part that cannot be loaded stays unloaded: whoever looks at it gets
+	// the error.
+	st.background.Go(func() { _ = st.load(bg) })
+	return nil
+}
+
+// takeLock makes the directory where that is allowed, and locks it.
+func (st *Store) takeLock() error {
+	mode := vfs.Exclusive
+	if st.readOnly {
+		mode = vfs.Shared
+	}
+	if st.readOnly || st.opts.MustExist {
+		if _, found, err := readCurrent(st.fs, st.dir); err == nil && !found {
+			return fmt.Errorf("%w: %s", ErrNoStore, st.dir)
+		}
+	} else if err := st.fs.MkdirAll(st.dir); err != nil {
+		return err
+	}
+	name := filepath.Join(st.dir, lockName)
+	lock, err := st.fs.Lock(name, mode)
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
+		return fmt.Errorf("%w: %s, %s", ErrInUse, st.dir, lockHolder(st.fs, name))
+	case errors.Is(err, fs.ErrNotExist) && st.readOnly:
+		return fmt.Errorf("%w: %s has no %s file", ErrNoStore, st.dir, lockName)
+	case err != nil:
+		return err
+	}
+	st.lock = lock
+	if w, ok := lock.(io.WriterAt); ok && !st.readOnly {
+		host, _ := os.Hostname()
+		// Only for the reader of the message above; a failure costs nothing.
+		_, _ = fmt.Fprintf(io.NewOffsetWriter(w, 0), "process %-10d on %-64.64s\n", os.Getpid(), host)
+	}
+	return nil
+}
+
+// lockHolder reads who holds the lock, for an error message.
+func lockHolder(fsys vfs.FS, name string) string {
+	b, err := fsync.ReadFile(fsys, name, 4096)
+	if err != nil || len(b) == 0 {
+		return "by an unknown holder"
+	}
+	return fmt.Sprintf("last written by %s", trimSpaces(b))
+}
+
+// openLog opens the log of the current generation, or creates generation 1.
+//
+// Crash windows of a creation: until CURRENT is published nothing was
+// acknowledged, so a log without CURRENT is finished if it holds no data.
+func (st *Store) openLog() error {
+	cur, found, err := readCurrent(st.fs, st.dir)
+	if err != nil {
+		return err
+	}
+	if !found {
+		// The log chooses its identities, or has those of the interrupted creation.
+		cur = current{generation: 1, lineages: make([]lineage, 1)}
+	}
+	dir := logDir(st.dir, cur.generation)
+	if found {
+		if err := st.logExists(dir); err != nil {
+			return err
+		}
+	}
+	st.log, err = wal.Open(dir, wal.Options{
+		FS:          st.fs,
+		SegmentSize: st.firstSegmentSize(),
+		Policy:      fsync.Policy{Durability: st.durability, MaxDelay: st.opts.MaxDelay},
+		Compression: st.opts.Compression,
+		StoreID:     cur.storeID,
+		Lineage:     cur.lineage().id,
+		ReadOnly:    st.readOnly,
+		Time:        st.now,
+		Events:      st.opts.Events.Log,
+	})
+	st.current = cur
+	if err != nil || found {
+		return st.logError(err)
+	}
+	if t := st.log.Tail(); t.End > t.First {
+		return fmt.Errorf("%w: %s holds a log with data, but %s is missing in %s", ErrCorrupt, dir, currentName, st.dir)
+	}
+	st.current.storeID = st.log.StoreID()
+	st.current.lineages[0] = lineage{id: st.log.Lineage(), first: st.log.First()}
+	// The directory may be there without being durable: whoever made it may
+	// have died before the sync.
+	if err := st.fs.SyncDir(filepath.Dir(st.dir)); err != nil {
+		return err
+	}
+	return writeCurrent(st.fs, st.dir, st.current)
+}
+
+// logExists makes sure that a log that was there is not taken for a new one.
+func (st *Store) logExists(dir string) error {
+	names, err := st.fs.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range names {
+		if _, _, ok := segment.ParseFileName(name); ok {
+			return nil
+		}
+	}
+	return &segment.CorruptionError{File: dir, Offset: -1, Reason: "the log of this store is missing: no segment file"}
+}
+
+// Dir returns the store's directory.
+func (st *Store) Dir() string { return st.dir }
+
+// Sync makes everything durable that returned before the call.
+func (st *Store) Sync() error { return st.logError(st.log.Sync()) }
+
+// DurableLSN returns the position up to which the log is durable.
+func (st *Store) DurableLSN() LSN { return st.log.Durable() }
+
+// WaitDurable returns once the write at lsn, as PutWith returned it, is
+// durable.
+func (st *Store) WaitDurable(ctx context.Context, lsn LSN) error {
+	return st.logError(st.log.WaitDurable(ctx, lsn+1))
+}
+
+// Recovery says what the open found and did, and how far loading came.
+func (st *Store) Recovery() RecoveryReport { return st.report.get() }
+
+// Close makes everything durable, writes an image of the index if something
+// changed since the last one, so that the next open is quick, and releases
+// files, memory and the lock. Operations under way finish or fail with
+// ErrClosed. A second Close returns what the first did.
+func (st *Store) Close() error {
+	st.closeOnce.Do(func() {
+		if st.readOnly {
+			st.closeErr = st.release()
+			return
+		}
+		// A store that cannot write an image is none the worse: the log has it
+		// all. What hinders the log comes back from its own Close.
+		err := st.Checkpoint(context.Background())
+		if released := st.release(); released != nil {
+			err = errors.Join(err, released)
+		}
+		st.closeErr = err
+	})
+	return st.closeErr
+}
+
+// release undoes open, however far that came.
+func (st *Store) release() error {
+	st.catalog.mu.Lock()
+	st.closed = true
+	st.catalog.mu.Unlock()
+	for _, r := range st.catalog.all() {
+		r.lockAll()
+		r.state.Store(regionClosed)
+		r.detachAll()
+		r.unlockAll()
+		r.order.quiesce()
+	}
+	if st.stop != nil {
+		st.stop()
+	}
+	st.background.Wait()
+	var errs []error
+	if st.log != nil {
+		errs = append(errs, st.log.Close())
+	}
+	if st.pool != nil {
+		errs = append(errs, st.pool.Close())
+	}
+	if st.lock != nil {
+		errs = append(errs, st.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// partDamaged reports a part of an image that had to be rebuilt.
+func (st *Store) partDamaged(r *Region, err error) {
+	st.report.damaged()
+	st.opts.Events.partDamaged(r.name, err)
+}
+
+// logError adds what a user of the store needs to an error of the log.
+func (st *Store) logError(err error) error {
+	if errors.Is(err, wal.ErrClosed) {
+		return fmt.Errorf("%w (%w)", ErrClosed, err)
+	}
+	if errors.Is(err, wal.ErrReadOnly) {
+		return ErrReadOnly
+	}
+	return err
+}
+
+// counters of a store; see Metrics.
+type counters struct {
+	faultIns    atomic.Int64
+	evictions   atomic.Int64
+	expired     atomic.Int64
+	compactions atomic.Int64
+	checkpoints atomic.Int64
+	moved       atomic.Int64
+	movedBytes  atomic.Int64
+	released    atomic.Int64
+}
