@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/fastrestart/frs/restart"
+)
+
+// child is a running writer.
+type child struct {
+	cmd   *exec.Cmd
+	ready chan struct{} // closed when it has opened the store
+	acked chan struct{} // closed when it has acknowledged what was asked for
+	done  chan error    // what ended the reading of its lines
+}
+
+// killOnce lets a child write, kills it, and checks what is left.
+func (r *runner) killOnce(ctx context.Context) error {
+	before := r.ledger.acked
+	// Now and then a child is killed while it opens the store that a kill left.
+	opening := r.result.Kills > 0 && r.rng.IntN(3) == 0
+	if err := r.killWriting(ctx); err != nil {
+		return err
+	}
+	r.result.Kills++
+	if opening {
+		if err := r.killOpening(ctx); err != nil {
+			return err
+		}
+	}
+	inFlight := r.ledger.inFlight()
+	r.result.Issued, r.result.Acked = r.ledger.issued, r.ledger.acked
+	r.result.InFlight += inFlight
+	f := &findings{out: r.out}
+	first, err := r.checkStore(f)
+	if err == nil {
+		err = verify(ctx, r.dir, f)
+	}
+	if err != nil {
+		return err
+	}
+	r.result.Lost += f.nLost
+	r.result.Wrong += f.nWrong
+	r.result.Damaged += f.nDamaged
+	fmt.Fprintf(r.out, "kill %2d: %5d acknowledged, %d in flight; open %.1f ms, first read %.1f ms; lost %d, wrong %d\n",
+		r.result.Kills, r.ledger.acked-before, inFlight, milliseconds(r.opens), milliseconds(first), f.nLost, f.nWrong)
+	return nil
+}
+
+// killWriting kills a child at a random moment after it acknowledged its share
+// of the writes, more or less.
+func (r *runner) killWriting(ctx context.Context) error {
+	left := max(r.config.acks-r.ledger.acked, 0)
+	kills := r.config.kills - r.result.Kills
+	share := (left + kills - 1) / kills
+	if kills > 1 {
+		share = share/2 + r.rng.IntN(share+1)
+	}
+	c, err := r.start(ctx, max(share, 1))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-c.acked:
+	case err := <-c.done:
+		return c.died(err)
+	}
+	time.Sleep(time.Duration(r.rng.IntN(5000)) * time.Microsecond)
+	return c.kill()
+}
+
+// killOpening kills a child at a random moment of its recovery.
+func (r *runner) killOpening(ctx context.Context) error {
+	c, err := r.start(ctx, 0)
+	if err != nil {
+		return err
+	}
+	// The process itself takes some milliseconds to start.
+	delay := 5*time.Millisecond + time.Duration(r.rng.Int64N(int64(r.opens)+1))
+	select {
+	case <-time.After(delay):
+		r.result.KillsOpening++
+	case <-c.ready:
+		r.result.Kills++ // it was quicker, and writes
+	case err := <-c.done:
+		return c.died(err)
+	}
+	return c.kill()
+}
+
+// start starts a child that signals when it has acknowledged n writes.
+func (r *runner) start(ctx context.Context, n int) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{
+		cmd: exec.CommandContext(ctx, self, writerCommand, "--dir", r.dir,
+			"--version", strconv.FormatUint(r.ledger.version, 10),
+			"--seed", strconv.FormatUint(r.rng.Uint64(), 10),
+			"--compact="+strconv.FormatBool(r.rng.IntN(2) == 0)),
+		ready: make(chan struct{}),
+		acked: make(chan struct{}),
+		done:  make(chan error, 1),
+	}
+	c.cmd.Stderr = os.Stderr
+	pipe, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	target := r.ledger.acked + n
+	go func() {
+		c.done <- readLines(pipe, func(line string) error {
+			word, w, err := parseLine(line)
+			switch {
+			case err != nil:
+				return err
+			case word == wordReady:
+				close(c.ready)
+			case word == wordIssue:
+				r.ledger.issue(w)
+			default:
+				if err := r.ledger.ack(w); err != nil {
+					return err
+				}
+				if r.ledger.acked == target {
+					close(c.acked)
+				}
+			}
+			return nil
+		})
+	}()
+	return c, nil
+}
+
+// kill kills the child and reads what it still had said. Afterwards nobody
+// else uses the ledger.
+func (c *child) kill() error {
+	killed := c.cmd.Process.Kill()
+	err := <-c.done
+	_ = c.cmd.Wait() // "signal: killed"
+	return errors.Join(killed, err)
+}
+
+// died says why a child ended that was not killed.
+func (c *child) died(err error) error {
+	if err != nil { // its lines made no sense: it may be alive
+		_ = c.cmd.Process.Kill()
+	}
+	return errors.Join(errors.New("the writing child ended by itself"), err, c.cmd.Wait())
+}
+
+// checkStore opens what the kill left, times it, and compares everything.
+func (r *runner) checkStore(f *findings) (firstRead time.Duration, err error) {
+	var path []byte
+	for p := range r.tree { // any one
+		path = []byte(p)
+		break
+	}
+	start := time.Now()
+	st, err := restart.Open(r.dir, options())
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	r.opens = time.Since(start)
+	rs, err := openRegions(st)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = rs.files.Get(path) // judged below, with all others
+	firstRead = time.Since(start)
+
+	r.result.opens = append(r.result.opens, r.opens)
+	r.result.firstReads = append(r.result.firstReads, firstRead)
+	r.result.Recovery = st.Recovery()
+	r.result.TornBytes += r.result.Recovery.TornBytes
+	r.tree.check(rs.files, f)
+	r.ledger.check(rs, f)
+	return firstRead, nil
+}
