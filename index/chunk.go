@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"math"
+	"slices"
 
 	"github.com/fastrestart/frs/offheap"
 )
@@ -14,6 +15,7 @@ type Chunk struct {
 	entries []chunkEntry
 	buf     []byte
 	from    []byte // where the scan began, as the caller's may be in buf
+	items   []item // to be copied, while the tree is locked
 }
 
 // chunkEntry describes one entry of a chunk; its bytes end at end in buf.
@@ -138,19 +140,10 @@ func (o *Ordered) scan(from []byte, down bool, opt ScanOptions, c *Chunk) (more 
 	c.from = append(c.from[:0], from...)
 	from = c.from
 	c.Reset()
+	c.items = c.items[:0]
 	visit := func(it item) bool {
-		cell := At(o.arena, it.ref)
-		if opt.Exclusive {
-			opt.Exclusive = false // only the first one can be from
-			if bytes.Equal(cell.Key(), from) {
-				return true
-			}
-		}
-		if more = c.Len() >= opt.Max || len(c.buf) >= opt.MaxBytes; more {
-			return false
-		}
-		c.add(it.ref, cell, opt.Values)
-		return true
+		c.items = append(c.items, it)
+		return len(c.items) < opt.Max+2 // one may be excluded, one shows that there is more
 	}
 	o.pivot = from
 	pivot := item{prefix: o.pivotPrefix(from)}
@@ -165,7 +158,32 @@ func (o *Ordered) scan(from []byte, down bool, opt ScanOptions, c *Chunk) (more 
 		o.tree.AscendGreaterOrEqual(pivot, visit)
 	}
 	o.pivot = nil
-	return more
+	return c.copy(o, from, opt)
+}
+
+// copy adds the items' cells as far as the bounds allow, and reports whether
+// any are left.
+//
+// REQUIRES: Ordered.mu
+func (c *Chunk) copy(o *Ordered, from []byte, opt ScanOptions) (more bool) {
+	items := c.items
+	if opt.Exclusive && len(items) > 0 && bytes.Equal(o.key(items[0]), from) {
+		items = items[1:]
+	}
+	// Touch all cells first: in a loop this small the processor waits for
+	// many cache misses at once.
+	total := 0
+	for _, it := range items {
+		total += At(o.arena, it.ref).KeyLen()
+	}
+	c.buf = slices.Grow(c.buf, min(total, opt.MaxBytes))
+	for _, it := range items {
+		if c.Len() >= opt.Max || len(c.buf) >= opt.MaxBytes {
+			return true
+		}
+		c.add(it.ref, At(o.arena, it.ref), opt.Values)
+	}
+	return false
 }
 
 // pivotPrefix returns the prefix of a key that need not have the common one:

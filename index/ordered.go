@@ -116,10 +116,18 @@ func (o *Ordered) Insert(ref offheap.Ref) {
 func (o *Ordered) Replace(old, new offheap.Ref) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.hasLocked(old) {
+	if !o.mayHold(old) {
 		return false
 	}
-	o.tree.ReplaceOrInsert(o.item(new))
+	// One descent when all is well: put it in and look at what came out.
+	switch got, ok := o.tree.ReplaceOrInsert(o.item(new)); {
+	case !ok:
+		o.tree.Delete(o.item(new))
+		return false
+	case got.ref != old:
+		o.tree.ReplaceOrInsert(got)
+		return false
+	}
 	return true
 }
 
@@ -127,23 +135,23 @@ func (o *Ordered) Replace(old, new offheap.Ref) bool {
 func (o *Ordered) Delete(ref offheap.Ref) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.hasLocked(ref) {
+	if !o.mayHold(ref) {
 		return false
 	}
-	o.tree.Delete(o.item(ref))
+	got, ok := o.tree.Delete(o.item(ref))
+	if ok && got.ref != ref {
+		o.tree.ReplaceOrInsert(got)
+		return false
+	}
 	if o.tree.Len() == 0 {
 		o.resetLocked()
 	}
-	return true
+	return ok
 }
 
-// hasLocked reports whether this very cell is in the tree.
-func (o *Ordered) hasLocked(ref offheap.Ref) bool {
-	if !bytes.HasPrefix(At(o.arena, ref).Key(), o.common) {
-		return false
-	}
-	got, ok := o.tree.Get(o.item(ref))
-	return ok && got.ref == ref
+// mayHold reports whether the key of a cell has the common prefix.
+func (o *Ordered) mayHold(ref offheap.Ref) bool {
+	return bytes.HasPrefix(At(o.arena, ref).Key(), o.common)
 }
 
 // Clear takes all cells out. It looks at none of them.
