@@ -10,12 +10,14 @@ import (
 var exceptions = map[string]map[string]string{
 	"arrows":       {},
 	"dependencies": {},
-	"calls":        {},
-	"tests":        {},
-	"size":         {},
-	"names":        {},
-	"unfinished":   {},
-	"documented":   {},
+	"calls": {
+		"restart os.ReadFile": "reads the machine's memory limits, not a store",
+	},
+	"tests":      {},
+	"size":       {},
+	"names":      {},
+	"unfinished": {},
+	"documented": {},
 }
 
 var rules = map[string]func(*Package) []Finding{

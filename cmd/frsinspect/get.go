@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/fastrestart/frs/restart"
+)
+
+var getVerb = verb{
+	name: "get", args: "DIR REGION KEY", nargs: 3,
+	summary: "print the value of a key",
+	help: `Prints the value as it is, without a newline behind it.
+
+  --hex    KEY is hexadecimal
+  --json   print one object; a key or value that is not UTF-8 is printed as
+           {"base64": "..."}
+
+Exit status: 0 found, 1 damage, 2 could not look, 3 no such region or key.
+`,
+	example: `  $ frsinspect get --json /var/lib/app/data positions ship-17
+  {"region":"positions","key":"ship-17","value":"54.32,10.14"}
+`,
+	define: func(c *command) func() error {
+		c.flags.BoolVar(&c.hex, "hex", false, "")
+		return c.get
+	},
+}
+
+// entryLine is an entry as JSON; keys leaves out the value.
+type entryLine struct {
+	Region string `json:"region"`
+	Key    data   `json:"key"`
+	Value  data   `json:"value,omitzero"`
+}
+
+func (c *command) get() error {
+	key, err := c.bytes(c.args[2])
+	if err != nil {
+		return err
+	}
+	st, r, err := c.openRegion(c.args[0], c.args[1])
+	if err != nil {
+		return err
+	}
+	value, err := r.Get(key)
+	if errors.Is(err, restart.ErrNotFound) {
+		err = fmt.Errorf("%w: key %s in region %q", errNotFound, c.text(key), r.Name())
+	}
+	if err := errors.Join(err, st.Close()); err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(entryLine{Region: r.Name(), Key: key, Value: value})
+	}
+	_, err = c.out.Write(value)
+	return err
+}

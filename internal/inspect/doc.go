@@ -1,0 +1,13 @@
+// Package inspect looks at a log without changing it: what files it consists
+// of, what its records say, and whether every byte is what was written. It is
+// what cmd/frsinspect prints, as data.
+//
+// A [Log] can be looked at even where the log itself refuses to open because of
+// damage: then every segment file is read by itself, and the refusal is part
+// of what is reported. So [Log.Verify] lists all damage there is and not only the
+// first, and [Log.Frames] goes on behind it.
+//
+// No file is created, cut, renamed or removed. Nothing may write to the log
+// meanwhile: a store's lock is held by the caller, that of a log alone by the
+// Log.
+package inspect
