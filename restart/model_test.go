@@ -24,7 +24,7 @@ func TestModel(t *testing.T) {
 		n, _ = strconv.Atoi(v)
 	}
 	s := seed(t)
-	total := 0
+	total, evictions := 0, int64(0)
 	for i, o := range []restart.Options{
 		{SegmentSize: 64 << 10, MemoryLimit: 1 << 20},
 		{SegmentSize: 64 << 10, MemoryLimit: 64 << 20, Compression: restart.CompressS2},
@@ -40,12 +40,19 @@ func TestModel(t *testing.T) {
 			m.compare()
 			m.close()
 			t.Logf("%d operations, %d compared entries, %d reopens, %d crashes, %d evictions", total, m.compared, m.reopens, m.crashes, m.evictions)
+			evictions += m.evictions
 			if m.reopens == 0 || m.crashes == 0 || m.compared == 0 {
 				t.Error("the run was vacuous")
 			}
 		})
 	}
+	if evictions == 0 {
+		t.Error("no value ever left memory")
+	}
 }
+
+// valueMax makes the regions outgrow the smaller memory limits.
+const valueMax = 1200
 
 type model struct {
 	t    *testing.T
@@ -111,7 +118,7 @@ func (m *model) key() []byte { return fmt.Appendf(nil, "key-%d", m.rnd.IntN(2000
 
 func (m *model) value() []byte {
 	m.serial++
-	n := m.rnd.IntN(700)
+	n := m.rnd.IntN(valueMax)
 	if m.rnd.IntN(200) == 0 {
 		n = m.rnd.IntN(20 << 10)
 	}
@@ -240,4 +247,27 @@ func (m *model) compare() {
 	if d := diff(got, m.want); d != "" {
 		m.t.Fatal(d)
 	}
+	m.compareHashes()
+}
+
+// compareHashes puts the model's content into a fresh region, in any order,
+// and compares the content hashes.
+func (m *model) compareHashes() {
+	st, err := restart.Open(dir, restart.Options{FS: memfs.New(), Durability: restart.Never})
+	m.check("open", err)
+	for name, entries := range m.want {
+		fresh, err := st.Region(name, restart.RegionOptions{})
+		m.check("region", err)
+		for k, v := range entries {
+			m.check("put", fresh.Put([]byte(k), []byte(v)))
+		}
+		want, err := fresh.ContentHash()
+		m.check("hash", err)
+		r, err := m.st.Region(name, restart.RegionOptions{})
+		m.check("region", err)
+		if got, err := r.ContentHash(); err != nil || got != want {
+			m.t.Fatalf("content hash of %q is %x, %v, want %x", name, got, err, want)
+		}
+	}
+	m.check("close", st.Close())
 }

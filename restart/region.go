@@ -52,6 +52,7 @@ type shard struct {
 	// without garbage. expiring counts the entries that carry an expiry.
 	live     int64
 	expiring int64
+	content  contentSum
 	pending  int // parts of the shard that are not loaded yet
 	hits     atomic.Int64
 	misses   atomic.Int64

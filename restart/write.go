@@ -126,6 +126,11 @@ func (r *Region) account(sh *shard, ref offheap.Ref, sign int64) {
 	if c.Has(index.FlagExpiry) {
 		sh.expiring += sign
 	}
+	if sign > 0 {
+		sh.content.add(contentOf(c))
+	} else {
+		sh.content.sub(contentOf(c))
+	}
 }
 
 // Delete removes key. Deleting a key that is not there is not an error and
@@ -224,7 +229,7 @@ func (r *Region) detachAll() []*index.Hash {
 		sh := &r.shards[i]
 		waste = append(waste, sh.hash)
 		sh.hash = index.NewHash(r.arena)
-		sh.live, sh.expiring = 0, 0
+		sh.live, sh.expiring, sh.content = 0, 0, contentSum{}
 	}
 	r.abandonParts()
 	r.order.reset()
