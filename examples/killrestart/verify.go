@@ -3,21 +3,21 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 
 	"github.com/fastrestart/frs/internal/inspect"
+	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs"
 )
 
 // verify does what "frsinspect verify" does: it reads every byte of the closed
 // store's log and checks every checksum and every record.
-func verify(ctx context.Context, dir string, f *findings) error {
-	logs, err := filepath.Glob(filepath.Join(dir, "gen-*", "log")) // one: nothing was restored
-	if err != nil || len(logs) != 1 {
-		return errors.Join(err, fmt.Errorf("%d logs in %s, want one", len(logs), dir))
+func verify(ctx context.Context, dir string, f *findings) (err error) {
+	layout, lock, err := restart.OpenLayout(vfs.Default, dir)
+	if err != nil {
+		return err
 	}
-	log, err := inspect.Open(vfs.Default, logs[0], false)
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	log, err := inspect.Open(vfs.Default, layout.Log, false)
 	if err != nil {
 		return err
 	}
