@@ -23,6 +23,8 @@ type Events struct {
 	// BudgetMissed is called once when a restart would take longer than the
 	// RestartBudget and a checkpoint would not be worth its writes.
 	BudgetMissed func(predicted time.Duration)
+	// LoadProgress is called after each segment that values were loaded from.
+	LoadProgress func(LoadInfo)
 	// Loaded is called when the background has loaded what fits in memory.
 	Loaded func(RecoveryReport)
 	// PartDamaged is called when a part of an image was unreadable and was
@@ -50,6 +52,19 @@ type CheckpointInfo struct {
 	Bytes    int64
 	Took     time.Duration
 	Err      error
+}
+
+// LoadInfo says how far the loading of values has come, in bytes of log.
+// Remaining is an estimate; less is read when memory is full before.
+type LoadInfo struct {
+	Done, Total int64
+	Remaining   time.Duration
+}
+
+func (e Events) loadProgress(i LoadInfo) {
+	if e.LoadProgress != nil {
+		e.LoadProgress(i)
+	}
 }
 
 func (e Events) checkpointBegin() {

@@ -33,11 +33,12 @@ type lazyPart struct {
 	queue  []replayed // under the shard's lock; in LSN order
 }
 
-// openImage is an image that parts are read from. The last part closes it.
+// openImage is an image that parts are read from. It is closed with the last
+// part that may still be read from it, and after the reads under way.
 type openImage struct {
 	*index.Image
 	name string
-	left atomic.Int64 // parts of all regions
+	left atomic.Int64 // parts of all regions, and reads
 }
 
 func (im *openImage) done(n int64) error {
@@ -121,12 +122,16 @@ func (r *Region) loadPart(n int) error {
 	sh := &r.shards[n*numShards/len(r.lazy.parts)]
 	sh.mu.RLock()
 	loaded, err := p.loaded, r.usable()
+	if !loaded && err == nil {
+		r.lazy.image.left.Add(1) // the part itself keeps it open until here
+	}
 	sh.mu.RUnlock()
 	if loaded || err != nil {
 		return err
 	}
 	entries, err := r.readPart(p)
-	if err != nil {
+	if err = errors.Join(err, r.lazy.image.done(1)); err != nil {
+		freeReplayed(entries)
 		return err
 	}
 	sh.mu.Lock()

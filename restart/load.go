@@ -25,9 +25,12 @@ func (st *Store) load(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	st.report.loaded(time.Since(start))
 	st.opts.Events.loaded(st.Recovery())
-	return ctx.Err()
+	return nil
 }
 
 // loadParts loads every part of every region.
@@ -44,13 +47,24 @@ func (st *Store) loadParts() error {
 // memory that are not there.
 func (st *Store) loadValues(ctx context.Context) error {
 	segs := st.log.Segments()
-	for i := len(segs) - 1; i >= 0; i-- {
-		if err := st.loadSegment(ctx, segs[i].Base, min(segs[i].End, st.recoveredEnd)); err != nil {
+	p := LoadInfo{Total: int64(st.recoveredEnd - st.log.First())}
+	start := time.Now()
+	for i := len(segs) - 1; i >= 0 && !st.memoryFull(); i-- {
+		from, to := segs[i].Base, min(segs[i].End, st.recoveredEnd)
+		if from >= to {
+			continue
+		}
+		if err := st.loadSegment(ctx, from, to); err != nil {
 			return err
 		}
+		p.Done += int64(to - from)
+		p.Remaining = time.Duration(float64(time.Since(start)) / float64(p.Done) * float64(p.Total-p.Done))
+		st.opts.Events.loadProgress(p)
 	}
 	return nil
 }
+
+func (st *Store) memoryFull() bool { return st.pool.Used() >= st.pool.Limit() }
 
 func (st *Store) loadSegment(ctx context.Context, from, to LSN) error {
 	s := st.log.Scan(from, to)
@@ -73,7 +87,7 @@ func (st *Store) loadSegment(ctx context.Context, from, to LSN) error {
 			}
 			return nil
 		})
-		if err != nil || st.pool.Used() >= st.pool.Limit() {
+		if err != nil || st.memoryFull() {
 			return err
 		}
 	}
