@@ -152,8 +152,8 @@ func BenchmarkHash(b *testing.B) {
 	})
 }
 
-// BenchmarkHashInsert measures a fill from nothing, without and with making
-// the cells, and the longest single insert.
+// BenchmarkHashInsert measures a fill from nothing, of cells that are there;
+// ns/cell is what making them took.
 func BenchmarkHashInsert(b *testing.B) {
 	forSizes(b, func(b *testing.B, n int) {
 		s := newBenchStore()
@@ -189,4 +189,32 @@ func BenchmarkHashInsert(b *testing.B) {
 			})
 		}
 	})
+}
+
+// BenchmarkSplit measures the longest stop of an insert: a Grow that splits a
+// page of 512 buckets. ns/op is mostly filling that page.
+func BenchmarkSplit(b *testing.B) {
+	pool := offheap.NewPool(offheap.PoolOptions{})
+	defer pool.Close()
+	h := index.NewHash(pool.NewArena())
+	rng := rand.New(rand.NewPCG(1, 1))
+	var sum, longest time.Duration
+	for b.Loop() {
+		h.Reset()
+		for depth := 0; depth == 0; {
+			hash := rng.Uint64()
+			start := time.Now()
+			if err := h.Grow(hash); err != nil {
+				b.Fatal(err)
+			}
+			took := time.Since(start)
+			if _, depth = h.PageBits(hash); depth > 0 {
+				sum += took
+				longest = max(longest, took)
+			}
+			h.Insert(hash, 1)
+		}
+	}
+	b.ReportMetric(float64(sum.Nanoseconds())/float64(b.N), "ns/split")
+	b.ReportMetric(float64(longest.Nanoseconds()), "longest-ns")
 }

@@ -140,7 +140,7 @@ func (h *Hash) resize(tag uint32, pageBits uint8) error {
 		return err
 	}
 	from := old.page()
-	from.spread(func(uint64) *page { return &p })
+	from.spread([2]*page{&p, &p}, 0)
 	h.set(i, n, p, ref, old.count)
 	h.dir[i].need = old.need
 	h.freePage(old.ref, old.bits)
@@ -156,8 +156,7 @@ func (h *Hash) split(tag uint32) error {
 	old := h.dir[i]
 	from := old.page()
 	shift := 64 - 1 - old.depth // of the deciding bit in a slot
-	var count [2]uint32
-	from.each(func(slot uint64) { count[slot>>shift&1]++ })
+	count := from.count(shift)
 	var p [2]page
 	var ref [2]offheap.Ref
 	for s := range p {
@@ -170,7 +169,7 @@ func (h *Hash) split(tag uint32) error {
 	if old.depth == TagBits-h.shift {
 		h.doubleDir()
 	}
-	from.spread(func(slot uint64) *page { return &p[slot>>shift&1] })
+	from.spread([2]*page{&p[0], &p[1]}, shift)
 	i, n := h.first(tag)
 	h.set(i, n/2, p[0], ref[0], count[0])
 	h.set(i+n/2, n/2, p[1], ref[1], count[1])
@@ -189,23 +188,30 @@ func (h *Hash) doubleDir() {
 	h.shift--
 }
 
-// each calls f for every slot in use.
-func (p *page) each(f func(slot uint64)) {
+// count returns how many slots have bit shift clear, and how many have it set.
+func (p *page) count(shift uint8) (n [2]uint32) {
+	for i := range p.mask() + 1 {
+		for _, slot := range p.bucket(i)[:bucketSlots] {
+			if slot != 0 {
+				n[slot>>(shift&63)&1]++
+			}
+		}
+	}
+	return n
+}
+
+// spread copies every slot in use to one of two pages, chosen by bit shift.
+func (p *page) spread(to [2]*page, shift uint8) {
 	if p.mem == nil {
 		return
 	}
 	for i := range p.mask() + 1 {
 		for _, slot := range p.bucket(i)[:bucketSlots] {
 			if slot != 0 {
-				f(slot)
+				to[slot>>(shift&63)&1].place(slot)
 			}
 		}
 	}
-}
-
-// spread copies every slot in use to the page that to names.
-func (p *page) spread(to func(slot uint64) *page) {
-	p.each(func(slot uint64) { to(slot).place(slot) })
 }
 
 // Shrink gives memory back after removals: if the page of the hash is nearly
