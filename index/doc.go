@@ -25,6 +25,22 @@
 //	err = h.Grow(hash)                  // whatever can fail, before the log
 //	h.Insert(hash, ref)                 // cannot fail
 //
+// A batch makes room for all its keys with GrowAll. Remove keeps the table's
+// memory, so that such promises hold; Shrink gives it back. Scan returns entries
+// in the order of their tags in steps that are stable under growth, Walk in the
+// cheapest order there is.
+//
+// # Ordered
+//
+// [Ordered] is a google/btree of 16-byte items over the cells of a whole region:
+// the reference and the eight key bytes behind the prefix that all keys share.
+// BulkLoad builds it, AscendFrom and DescendFrom copy a [Chunk] of keys, and
+// values if wanted, under the tree's own lock.
+//
+//	o.Insert(ref); o.Replace(old, new); o.Delete(ref)   // before the cell is freed
+//	var c index.Chunk
+//	more := o.AscendFrom(from, index.ScanOptions{Values: true}, &c)
+//
 // # Concurrency
 //
 // A Hash and its cells belong to a shard, whose lock is the caller's. Readers
