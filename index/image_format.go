@@ -34,7 +34,7 @@ const (
 	imagePartSize   = 24
 	imageEntryFixed = 24
 	maxImageMeta    = 1 << 30
-	maxImagePart    = 1 << 31
+	maxImagePart    = 1 << 30
 
 	imageFlagExpiry = 1 << 48
 	imageFlagOp     = 1 << 49

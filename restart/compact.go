@@ -93,6 +93,9 @@ func (st *Store) shouldCompact() bool {
 	case PerformanceBased:
 		ratio = performanceBasedRatio
 	}
+	if !st.keysLoaded.Load() {
+		return false // what is live is not known yet
+	}
 	log := st.logBytes()
 	floor := max(compactMinLog, 4*st.segmentSize.Load())
 	if st.opts.SegmentSize != 0 {

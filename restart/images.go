@@ -143,6 +143,9 @@ func (st *Store) rescanPart(r *Region, p *lazyPart) (list []replayed, err error)
 		if err == io.EOF {
 			return list, nil
 		}
+		if err == nil {
+			err = r.usable()
+		}
 		if err == nil && f.Kind == segment.Data {
 			list, err = st.collect(list, r, n, f)
 		}

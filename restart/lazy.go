@@ -248,15 +248,15 @@ func (r *Region) indexed() (n int64) {
 		sh := &r.shards[i]
 		sh.mu.RLock()
 		n += int64(sh.hash.Len())
-		sh.mu.RUnlock()
-	}
-	if r.lazy == nil {
-		return n
-	}
-	for i := range r.lazy.parts {
-		if p := &r.lazy.parts[i]; !p.loaded {
-			n += int64(p.at.Entries)
+		if sh.pending > 0 {
+			per := len(r.lazy.parts) / numShards
+			for j := i * per; j < (i+1)*per; j++ {
+				if p := &r.lazy.parts[j]; !p.loaded {
+					n += int64(p.at.Entries)
+				}
+			}
 		}
+		sh.mu.RUnlock()
 	}
 	return n
 }

@@ -20,7 +20,10 @@ func (st *Store) load(ctx context.Context) error {
 	if err := st.loadParts(); err != nil {
 		return err
 	}
-	if st.opts.Load != KeysOnly {
+	if err := st.orderRegions(); err != nil {
+		return err
+	}
+	if st.opts.Load != KeysOnly && st.Recovery().Rung != RungFullScan {
 		if err := st.loadValues(ctx); err != nil {
 			return err
 		}
@@ -37,6 +40,20 @@ func (st *Store) load(ctx context.Context) error {
 func (st *Store) loadParts() error {
 	for _, r := range st.catalog.all() {
 		if err := r.loadAll(); err != nil && !errors.Is(err, ErrDropped) {
+			return err
+		}
+	}
+	st.keysLoaded.Store(true)
+	return nil
+}
+
+// orderRegions builds the order of the regions that are kept in order.
+func (st *Store) orderRegions() error {
+	for _, r := range st.catalog.all() {
+		if !r.Options().Ordered {
+			continue
+		}
+		if err := r.order.ensure(r); err != nil && !errors.Is(err, ErrDropped) {
 			return err
 		}
 	}

@@ -131,16 +131,19 @@ func (p *pageRing) Touched(ref offheap.Ref) bool {
 
 func (p *pageRing) Evict(ref offheap.Ref) int64 {
 	c := p.r.cell(ref)
-	if !c.Resident() || c.ValueLen() == 0 || c.LSN() >= p.written {
+	if !c.Resident() || c.LSN() >= p.written {
 		return 0
 	}
-	before := p.r.st.pool.Used()
 	spec := specOf(c)
-	spec.Value, spec.NoValue, spec.ValueHash = nil, true, c.ValueHash()
+	spec.Value, spec.NoValue = nil, true
+	freed := offheap.ClassSize(c.Size()) - offheap.ClassSize(spec.Size())
+	if freed <= 0 {
+		return 0 // the hash that stays is no smaller than the value
+	}
 	if !p.r.swapCell(p.sh, index.HashKey(c.Key()), ref, spec) {
 		return 0
 	}
-	return max(before-p.r.st.pool.Used(), 1)
+	return int64(freed)
 }
 
 // discard frees the tables of a region that was cleared or dropped, in the

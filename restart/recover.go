@@ -77,22 +77,13 @@ func (st *Store) recover(ctx context.Context) error {
 	start := time.Now()
 	rec := &recovery{st: st, ctx: ctx, regions: make(map[uint32]*recovering)}
 	rep := RecoveryReport{Rung: RungFullScan}
-	from := st.log.First()
 	im, older, reason, err := st.chooseImage()
 	if err != nil {
 		return err
 	}
 	rep.Reason = reason
-	if im != nil {
-		if err := rec.adopt(im); err != nil {
-			return err
-		}
-		from = max(from, LSN(im.From))
-	}
-	if err := rec.scan(from); err != nil {
-		return err
-	}
-	if err := rec.finish(); err != nil {
+	if err := rec.run(im); err != nil {
+		rec.abandon()
 		return err
 	}
 	if im != nil {
@@ -104,6 +95,28 @@ func (st *Store) recover(ctx context.Context) error {
 	st.checkpoint.opened(im, rep)
 	st.report.set(rep)
 	return nil
+}
+
+// run adopts the image, if there is one, and replays the log behind it.
+func (rec *recovery) run(im *openImage) error {
+	from := rec.st.log.First()
+	if im != nil {
+		if err := rec.adopt(im); err != nil {
+			return err
+		}
+		from = max(from, LSN(im.From))
+	}
+	if err := rec.scan(from); err != nil {
+		return err
+	}
+	return rec.finish()
+}
+
+// abandon lets go of the image that regions of a failed recovery hold.
+func (rec *recovery) abandon() {
+	for _, r := range rec.regions {
+		r.abandonParts()
+	}
 }
 
 // scan replays the log from a position to its end.

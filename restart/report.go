@@ -147,10 +147,10 @@ func (st *Store) Metrics() Metrics {
 	}
 	for _, r := range st.catalog.all() {
 		m.Regions++
+		m.Entries += r.indexed()
 		for i := range r.shards {
 			sh := &r.shards[i]
 			sh.mu.RLock()
-			m.Entries += int64(sh.hash.Len())
 			m.LiveBytes += sh.live
 			sh.mu.RUnlock()
 			m.Hits += sh.hits.Load()

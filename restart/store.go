@@ -40,6 +40,8 @@ type Store struct {
 	report     reportBox
 	// recoveredEnd is where the log ended when it was recovered.
 	recoveredEnd LSN
+	// keysLoaded: no part is left in the image.
+	keysLoaded atomic.Bool
 
 	segmentSize atomic.Int64 // soft size in force when it follows the data
 
@@ -110,9 +112,6 @@ func (st *Store) open(ctx context.Context) error {
 
 // startLoad brings the store into memory as Options.Load says.
 func (st *Store) startLoad(bg context.Context) error {
-	if st.Recovery().Rung == RungFullScan {
-		return nil // everything is where it can be
-	}
 	if st.opts.Load == Eager {
 		return st.load(bg)
 	}
@@ -253,12 +252,9 @@ func (st *Store) Close() error {
 			return
 		}
 		// A store that cannot write an image is none the worse: the log has it
-		// all. What hinders the log comes back from its own Close.
-		err := st.Checkpoint(context.Background())
-		if released := st.release(); released != nil {
-			err = errors.Join(err, released)
-		}
-		st.closeErr = err
+		// all, and an event says why.
+		_ = st.Checkpoint(context.Background())
+		st.closeErr = st.release()
 	})
 	return st.closeErr
 }

@@ -194,6 +194,7 @@ func (r *Region) applyDelete(key []byte, p *wal.Prepared) (end, lsn LSN, err err
 // REQUIRES: sh.mu is held.
 func (r *Region) forget(sh *shard, h uint64, ref offheap.Ref) {
 	sh.hash.Remove(h, ref)
+	sh.hash.Shrink(h)
 	r.account(sh, ref, -1)
 	r.order.remove(r, ref) // frees ref
 }
