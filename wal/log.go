@@ -89,6 +89,7 @@ type pending struct {
 	installed bool           // in Log.files
 	sealed    bool
 	sealedLen int64 // used, when the footer was written
+	cut       LSN   // TruncateBack ended the log here; 0: at the segment's end
 	syncs     int
 }
 

@@ -36,7 +36,9 @@ func (l *Log) seal(s *pending) error {
 	if err := l.syncPhys(); err != nil {
 		return err
 	}
-	l.setDurable(s.h.Base + LSN(s.sealedLen))
+	if s.cut == 0 {
+		l.setDurable(s.h.Base + LSN(s.sealedLen))
+	}
 	return l.trim(s)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/segment"
 )
 
@@ -33,18 +34,30 @@ func (l *Log) TruncateBack(t LSN) error {
 	if err := l.checkBoundary(t); err != nil {
 		return err
 	}
-	switched := false
-	err := l.group.Exclusive(func() error {
+	err := l.group.Exclusive(func() error { return l.cut(t) })
+	l.progress.broadcast()
+	return err
+}
+
+// maxCutTries bounds how often cut writes what was appended meanwhile. The log
+// itself may append a mark; more is somebody who should not.
+const maxCutTries = 10
+
+// cut does it. The caller leads the group.
+func (l *Log) cut(t LSN) error {
+	for range maxCutTries {
+		switched := false
 		if err := l.claimSpare(func() bool { switched = l.cutLocked(t); return switched }); err != nil {
 			return err
 		}
-		if !switched {
-			return errors.New("wal: truncate: frames were appended meanwhile")
+		if switched {
+			return l.doubt(l.advance(l.seg))
 		}
-		return l.doubt(l.advance(l.seg))
-	})
-	l.progress.broadcast()
-	return err
+		if err := l.flush(fsync.Request{Target: l.end.Load(), Sync: true}); err != nil {
+			return err
+		}
+	}
+	return errors.New("wal: truncate: frames are being appended")
 }
 
 // checkBoundary returns nil if a frame starts, or the log ends, at t.
@@ -82,6 +95,7 @@ func (l *Log) cutLocked(t LSN) bool {
 	}
 	h := segment.Header{Base: t, Cut: t, Epoch: l.seg.h.Epoch + 1}
 	h.PredBase, h.PredEpoch = l.predecessor(t)
+	l.phys.cut = t
 	l.chunks, l.cur = nil, nil
 	l.beginLocked(h)
 	l.end.Store(uint64(t))
