@@ -128,8 +128,8 @@ func (st *Store) takeLock() error {
 		mode = vfs.Shared
 	}
 	if st.readOnly || st.opts.MustExist {
-		if _, found, err := readCurrent(st.fs, st.dir); err == nil && !found {
-			return fmt.Errorf("%w: %s", ErrNoStore, st.dir)
+		if err := st.mustExist(); err != nil {
+			return err
 		}
 	} else if err := st.fs.MkdirAll(st.dir); err != nil {
 		return err
@@ -149,6 +149,39 @@ func (st *Store) takeLock() error {
 		host, _ := os.Hostname()
 		// Only for the reader of the message above; a failure costs nothing.
 		_, _ = fmt.Fprintf(io.NewOffsetWriter(w, 0), "process %-10d on %-64.64s\n", os.Getpid(), host)
+	}
+	return nil
+}
+
+// mustExist refuses a directory without a store before anything is created in
+// it. What else is wrong with it is found later.
+func (st *Store) mustExist() error {
+	_, found, err := readCurrent(st.fs, st.dir)
+	if err != nil || found {
+		return nil
+	}
+	dir := logDir(st.dir, 1)
+	if err := st.logExists(dir); err != nil {
+		return fmt.Errorf("%w: %s", ErrNoStore, st.dir)
+	}
+	log, err := wal.Open(dir, wal.Options{FS: st.fs, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	if err := st.withoutCurrent(log); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s, its creation was interrupted", ErrNoStore, st.dir)
+}
+
+// withoutCurrent refuses a log with data whose CURRENT file is gone. Without
+// data it is the rest of a creation that was interrupted.
+func (st *Store) withoutCurrent(log *wal.Log) error {
+	if t := log.Tail(); t.End > t.First {
+		return &segment.CorruptionError{
+			File: filepath.Join(st.dir, currentName), Offset: -1, Reason: "the file is missing, but the log has data",
+		}
 	}
 	return nil
 }
@@ -196,8 +229,8 @@ func (st *Store) openLog() error {
 	if err != nil || found {
 		return st.logError(err)
 	}
-	if t := st.log.Tail(); t.End > t.First {
-		return fmt.Errorf("%w: %s holds a log with data, but %s is missing in %s", ErrCorrupt, dir, currentName, st.dir)
+	if err := st.withoutCurrent(st.log); err != nil {
+		return err
 	}
 	st.current.storeID = st.log.StoreID()
 	st.current.lineages[0] = lineage{id: st.log.Lineage(), first: st.log.First()}
