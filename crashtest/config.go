@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 
 	"github.com/fastrestart/frs/vfs"
 )
@@ -57,6 +58,13 @@ type Config[S, Op any] struct {
 	// [DurableSelf] for all.
 	Promise func(op Op) Promise
 
+	// Show returns what the system holds, as its users see it, in any form that
+	// is equal for equal contents. If it is set, then what a recovery has shown
+	// must be shown again by the recovery from the next crash, as long as no
+	// operation was issued in between. A system that makes the remains of a
+	// crash durable only when asked to must do so in Show.
+	Show func(s S) (string, error)
+
 	// Setup prepares the directory before the first crash point. What it does
 	// not sync may be lost as everything else.
 	Setup func(fs vfs.FS, dir string) error
@@ -83,21 +91,32 @@ type Config[S, Op any] struct {
 	// Every makes only each n-th file operation a crash point. 0: 1.
 	Every int
 
-	// Recovery is the number of crash states, in 1000, in whose recovery
-	// (Open, then Close) the machine crashes again at each file operation.
-	// 0: 100; negative: none.
+	// Recovery is the number of crash states, in 1000, that live on: they are
+	// opened, go on with the next Resume operations of the list, and are
+	// closed, and at each file operation of that the machine crashes again. The
+	// same number of crash points live on as after the death of the process
+	// alone, unsynced operations and all. 0: 100; negative: none.
 	Recovery int
+
+	// Resume is the number of operations that follow a recovery, and that
+	// follow the reopening after a fault. 0: 2; negative: none.
+	Resume int
 
 	// Workers is the number of goroutines that check crash states. 0:
 	// runtime.GOMAXPROCS(0). At most 2 x Workers crash points are kept in
 	// memory; the workload waits for the checks.
 	Workers int
 
+	// Faults are the failures to inject, each schedule in runs of its own. Nil:
+	// none. See [AllFaults].
+	Faults []Schedule
+
 	// Only, if not empty, checks only the state of that [Failure.ID].
 	Only string
 
-	// NoShrink has [Run] report a failing list of operations as it is.
-
+	// Shrink is the number of runs that [Run] may spend on shrinking a failing
+	// list of operations. 0: 200; negative: none.
+	Shrink int
 }
 
 // withDefaults returns c with zero values replaced.
@@ -113,6 +132,8 @@ func (c Config[S, Op]) withDefaults() Config[S, Op] {
 	fill(&c.MaxStates, 200)
 	fill(&c.Every, 1)
 	fill(&c.Recovery, 100)
+	fill(&c.Resume, 2)
+	fill(&c.Shrink, 200)
 	fill(&c.Workers, runtime.GOMAXPROCS(0))
 	if c.Seed == 0 {
 		c.Seed = 1
@@ -143,5 +164,9 @@ func (c *Config[S, Op]) validate() error {
 	need(c.Every >= 0, "Every is negative")
 	need(c.Workers >= 0, "Workers is negative")
 	need(c.Recovery <= 1000, "Recovery is above 1000")
+	for i, s := range c.Faults {
+		need(s.Name != "" && !strings.ContainsAny(s.Name, "/#"), fmt.Sprintf("Faults[%d].Name is empty or has a / or #", i))
+		need(s.Max >= 0 && s.Space >= 0, fmt.Sprintf("Faults[%d] has a negative number", i))
+	}
 	return errors.Join(errs...)
 }

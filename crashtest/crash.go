@@ -49,17 +49,25 @@ type Crash[Op any] struct {
 	After string
 	// Kept says what became of each unsynced file operation, a line for each.
 	Kept []string
-	// Depth is 1, and 2 if the machine stopped again while it recovered.
-	Depth int
+	// Depth is 1, and 2 if the machine stopped again in the recovery from an
+	// earlier crash, which Before describes, or in what followed it.
+	Depth  int
+	Before string
+	// Shown is what Config.Show returned after the recovery from that one.
+	Shown string
 	// Fault is the injected fault, if any.
 	Fault string
 
 	spans []span
+	shown int // operations issued when it was shown; -1: never
 }
 
 // String describes the crash in several lines.
 func (c Crash[Op]) String() string {
 	var b strings.Builder
+	if c.Before != "" {
+		fmt.Fprintf(&b, "%s\nrecovery, and then ", c.Before)
+	}
 	fmt.Fprintf(&b, "crash %s after %s: %d issued, %d acknowledged, %d durable", c.ID, c.After, len(c.Issued), c.Acked, c.Durable)
 	if c.Fault != "" {
 		fmt.Fprintf(&b, "\n  fault: %s", c.Fault)
@@ -74,7 +82,8 @@ func (c Crash[Op]) String() string {
 }
 
 // span is when an operation was issued and acknowledged, on a clock that ticks
-// at each of these events, from 1. Acked is 0 until then.
+// at each of these events, from 1. Acked is 0 until then; an operation that was
+// never answered ends with the life of its process.
 type span struct{ issued, acked int }
 
 // Survivors checks the two rules of a log against the operations that are
@@ -108,4 +117,17 @@ func (c Crash[Op]) Prefix(n int) error {
 		return fmt.Errorf("%d operations survived, only %d were issued", n, len(c.Issued))
 	}
 	return c.Survivors(func(i int) bool { return i < n })
+}
+
+// count fills in the numbers that follow from Status.
+func (c *Crash[Op]) count() {
+	c.Acked, c.Durable = 0, 0
+	for i, st := range c.Status {
+		if st >= Acked {
+			c.Acked++
+		}
+		if st == Durable {
+			c.Durable = i + 1
+		}
+	}
 }

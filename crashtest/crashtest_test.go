@@ -1,6 +1,7 @@
 package crashtest_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -14,24 +15,63 @@ var workload = []string{
 func TestRightToyPasses(t *testing.T) {
 	c := toyConfig("", workload...)
 	c.Recovery = 1000
+	c.Faults = crashtest.AllFaults()
 	r := crashtest.Run(t, c)
-	if r.Distinct < 60 || r.RecoveryPoints == 0 || r.Acked != len(workload) {
+	if r.Distinct < 500 || r.RecoveryPoints < 500 || r.Faults < 100 || r.CutShort > 0 {
 		t.Errorf("%v: too few", r)
 	}
 }
 
-func TestCrashesFindMistakes(t *testing.T) {
-	for _, wrong := range []mistake{
-		"forget the directory", "acknowledge before fsync", "no checksum", "zeros are records",
-		"append to the old file", "rename before sync", "replace in place", "remove first",
-		"remove before the rename is durable", "believe old segments",
+// Each mistake is found by what is said to find it.
+func TestMistakesAreFound(t *testing.T) {
+	for _, c := range []struct {
+		wrong    mistake
+		recovery int
+		resume   int
+		says     string
+		faults   []crashtest.Schedule
+		ops      []string
+	}{
+		{wrong: "forget the directory"},
+		{wrong: "acknowledge before fsync"},
+		{wrong: "no checksum"},
+		{wrong: "zeros are records"},
+		{wrong: "append to the old file"},
+		{wrong: "rename before sync"},
+		{wrong: "replace in place"},
+		{wrong: "remove first"},
+		{wrong: "remove before the rename is durable"},
+		{wrong: "believe old segments"},
+		{wrong: "recovery removes too early", recovery: 1000},
+		{wrong: "show what is not durable", recovery: 1000, resume: -1, says: "one recovery showed"},
+		{wrong: "read error is the end", faults: crashtest.AllFaults()},
+		{wrong: "ignore a failed write", faults: crashtest.AllFaults()},
+		{wrong: "go on after a failure", faults: crashtest.AllFaults()},
+		{wrong: "sync again", faults: []crashtest.Schedule{crashtest.FailSync()}},
+		{wrong: "trust the page cache", faults: []crashtest.Schedule{crashtest.FailSync()}, ops: []string{"a", "b", "c", "d"}},
+		{wrong: "reuse the temporary file", faults: []crashtest.Schedule{crashtest.FailSync()}},
 	} {
-		t.Run(string(wrong), func(t *testing.T) {
-			r, err := crashtest.Enumerate(toyConfig(wrong, workload...))
-			if err == nil {
-				t.Fatalf("not found: %v", r)
+		t.Run(string(c.wrong), func(t *testing.T) {
+			if c.ops == nil {
+				c.ops = workload
 			}
-			t.Log(err)
+			config := toyConfig(c.wrong, c.ops...)
+			config.Recovery = c.recovery
+			if config.Recovery == 0 {
+				config.Recovery = -1
+			}
+			config.Faults, config.Resume = c.faults, c.resume
+			r, err := crashtest.Enumerate(config)
+			var f *crashtest.Failure
+			if !errors.As(err, &f) {
+				t.Fatalf("not found: %v, %v", r, err)
+			}
+			if (f.Fault != "") != (c.faults != nil) || strings.Contains(f.Crash, "recovery, and then") != (c.recovery > 0) {
+				t.Errorf("found, but not as expected: %v", f)
+			}
+			if !strings.Contains(f.Err.Error(), c.says) {
+				t.Errorf("%v, want %q", f.Err, c.says)
+			}
 		})
 	}
 }

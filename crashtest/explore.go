@@ -1,78 +1,106 @@
 package crashtest
 
 import (
-	"errors"
 	"fmt"
 	"hash/maphash"
-	"runtime/debug"
+	"slices"
 	"strings"
 
-	"github.com/fastrestart/frs/vfs"
 	"github.com/fastrestart/frs/vfs/memfs"
 )
 
 // stateKey says when two crash states need only one check: the files are the
-// same and so is what was issued and acknowledged.
-type stateKey struct {
-	files, status uint64
-}
+// same and so is what was issued, acknowledged and shown.
+type stateKey struct{ files, known uint64 }
 
-var statusSeed = maphash.MakeSeed()
+var keySeed = maphash.MakeSeed()
+
+// known hashes what is known about a crash.
+func known[Op any](c *Crash[Op]) uint64 {
+	b := make([]byte, len(c.Status), len(c.Status)+len(c.Shown)+1)
+	for i, st := range c.Status {
+		b[i] = byte(st)
+	}
+	if c.shown == len(c.Status) {
+		b = append(append(b, 0xff), c.Shown...)
+	}
+	return maphash.Bytes(keySeed, b)
+}
 
 // explorer checks the crash states of one run of the workload.
 type explorer[S, Op any] struct {
 	c     *Config[S, Op]
 	t     *tally
 	run   int
-	fault string
+	fault string // "" without
 }
 
+// Depth 2 and runs with a fault are many, so each of their crash points gets
+// few states.
+const (
+	fewRandom = 2
+	fewStates = 16
+)
+
 // explore checks the states of a crash point.
-func (e *explorer[S, Op]) explore(p point[Op], depth int) {
+func (e *explorer[S, Op]) explore(p point[Op]) {
 	pending := p.fs.Pending()
 	random, limit := e.c.Random, e.c.MaxStates
-	if depth > 1 {
-		random, limit = min(random, 2), min(limit, 16)
+	if p.crash.Depth > 1 || e.fault != "" {
+		random, limit = min(random, fewRandom), min(limit, fewStates)
 	}
 	states := chooseStates(pending, random, limit, mix(e.c.Seed+uint64(p.n)))
-	e.t.count(func(r *Report) {
-		if depth > 1 {
-			r.RecoveryPoints++
-		} else {
-			r.CrashPoints++
-		}
-		bits := possibleBits(pending)
-		if r.CrashPoints+r.RecoveryPoints == 1 {
-			r.PossibleBits = bits
-		} else {
-			r.PossibleBits = addBits(r.PossibleBits, bits)
-		}
-		r.MaxPossibleBits = max(r.MaxPossibleBits, bits)
-		r.MaxPending = max(r.MaxPending, len(pending))
-		r.Chosen += len(states)
-	})
-	status := statusHash(&p.crash)
+	e.t.point(p.crash.Depth, pending, len(states))
+	what := known(&p.crash)
 	for k, s := range states {
 		if e.t.done(order{e.run, p.order}) {
 			return
 		}
 		c := p.crash
 		c.ID = fmt.Sprintf("%s/%d", p.id, k)
-		c.Depth, c.Fault = depth, e.fault
 		if !e.leads(c.ID) {
 			continue
 		}
 		fs := p.fs.CrashClone(s.crash())
-		key := stateKey{files: fs.Fingerprint(), status: status}
+		key := stateKey{files: fs.Fingerprint(), known: what}
 		if !e.t.first(key) && e.c.Only == "" {
 			continue
 		}
 		c.Kept = s.describe(pending)
-		e.check(fs, c, p.order, key)
+		e.check(fs, c, p.order, e.livesOn(key.files, c))
+	}
+	if p.crash.Depth == 1 && len(pending) > 0 {
+		e.kill(p, pending, what)
 	}
 }
 
-// leads reports whether a state or one below it is wanted.
+// kill checks what the death of the process alone leaves.
+func (e *explorer[S, Op]) kill(p point[Op], pending []memfs.Op, what uint64) {
+	c := p.crash
+	c.ID = p.id + "/kill"
+	again := e.livesOn(uint64(p.n), c)
+	if !e.leads(c.ID) || e.t.done(order{e.run, p.order}) {
+		return
+	}
+	first := e.t.first(stateKey{files: p.fs.Fingerprint(), known: what})
+	if !first && !again && e.c.Only == "" {
+		return
+	}
+	for _, op := range pending {
+		c.Kept = append(c.Kept, fmt.Sprintf("%v: unsynced; the process died, the machine did not", op))
+	}
+	e.check(p.fs, c, p.order, again)
+}
+
+// livesOn draws the states that crash again in what follows their recovery.
+func (e *explorer[S, Op]) livesOn(salt uint64, c Crash[Op]) bool {
+	if e.c.Only != "" {
+		return strings.HasPrefix(e.c.Only, c.ID+"/")
+	}
+	return c.Depth == 1 && int(mix(salt^e.c.Seed)%1000) < e.c.Recovery
+}
+
+// leads reports whether a state, or one below it, is wanted.
 func (e *explorer[S, Op]) leads(id string) bool {
 	only := e.c.Only
 	return only == "" || only == id || strings.HasPrefix(only, id+"/")
@@ -83,131 +111,89 @@ func (e *explorer[S, Op]) leadsTo(point string) bool {
 	return e.c.Only == "" || strings.HasPrefix(e.c.Only, point+"/")
 }
 
-// check has the user check a state, and crashes again in its recovery if the
-// state is among those drawn for it.
-func (e *explorer[S, Op]) check(fs *memfs.FS, c Crash[Op], at int, key stateKey) {
-	again := c.Depth == 1 && (int(mix(key.files^e.c.Seed)%1000) < e.c.Recovery || e.c.Only != "" && e.c.Only != c.ID)
-	var twin *memfs.FS
+// check has the user check a state, and has it live on if again is set.
+func (e *explorer[S, Op]) check(fs *memfs.FS, c Crash[Op], at int, again bool) {
+	twins := [2]*memfs.FS{}
 	if again {
-		twin = fs.KillClone()
+		twins[0] = fs.KillClone()
 	}
-	e.t.count(func(r *Report) {
-		r.Distinct++
-		if c.Acked == 0 {
-			r.Vacuous++
-		}
-	})
-	if err := e.verdict(fs, c); err != nil {
+	if c.shown == len(c.Issued) {
+		twins[1] = fs.KillClone()
+	}
+	e.t.checked(c.Acked == 0)
+	err := e.verdict(fs, c)
+	if err == nil && twins[1] != nil {
+		err = e.showAgain(twins[1], c)
+	}
+	if err == nil && again {
+		err = e.liveOn(twins[0], c, at)
+	}
+	if err != nil {
 		e.t.fail(e.failure(c, err, at))
-		return
-	}
-	if again {
-		e.recoverAgain(twin, c, at)
 	}
 }
 
 // verdict is what the user's Check says, and whether it left files open.
 func (e *explorer[S, Op]) verdict(fs *memfs.FS, c Crash[Op]) error {
-	err := guard(func() error { return e.c.Check(fs, e.c.Dir, c) })
-	if open := fs.OpenFiles(); err == nil && len(open) > 0 {
-		err = fmt.Errorf("left open by Check: %s", strings.Join(open, ", "))
+	if err := guard(func() error { return e.c.Check(fs, e.c.Dir, c) }); err != nil {
+		return err
 	}
-	return err
+	return leaks("Check", fs.OpenFiles())
 }
 
-// recoverAgain crashes at each file operation of a recovery. Whatever was
-// promised before the first crash holds after the second.
-func (e *explorer[S, Op]) recoverAgain(fs *memfs.FS, c Crash[Op], at int) {
+// showAgain compares what recovery shows with what the one before had shown.
+func (e *explorer[S, Op]) showAgain(fs *memfs.FS, c Crash[Op]) error {
+	var shown string
+	l := life[S, Op]{c: e.c, fs: fs, j: &journal[Op]{}}
+	l.opened = func(s S) (err error) { shown, err = e.c.Show(s); return err }
+	if err := l.run().err(); err != nil {
+		return fmt.Errorf("recovery from a crash in recovery: %w", err)
+	}
+	if shown != c.Shown {
+		return fmt.Errorf("one recovery showed %s, the next one shows %s", brief(c.Shown), brief(shown))
+	}
+	return nil
+}
+
+// liveOn recovers, goes on with the workload, closes, and crashes at each file
+// operation of that. Whatever was promised before the first crash holds after
+// the second.
+func (e *explorer[S, Op]) liveOn(fs *memfs.FS, c Crash[Op], at int) error {
+	j := &journal[Op]{ops: e.c.Ops, promise: e.c.Promise, status: slices.Clone(c.Status), spans: slices.Clone(c.spans)}
+	j.reopen(e.c.Resume)
+	next := Crash[Op]{Depth: c.Depth + 1, Before: c.String(), Fault: c.Fault, shown: -1}
 	r := &recorder[Op]{fs: fs, every: 1, order: at, prefix: c.ID + "/"}
-	r.crash = func(clone func()) Crash[Op] { clone(); return c }
-	r.sink = func(p point[Op]) { e.explore(p, c.Depth+1) }
-	r.start()
-	guard(func() error { // Check has said what there is to say about errors
-		s, err := e.c.Open(fs, e.c.Dir)
-		if err != nil {
+	r.crash = func(clone func()) Crash[Op] { return j.capture(next, clone) }
+	r.sink = func(p point[Op]) {
+		if e.leadsTo(p.id) {
+			e.explore(p)
+		}
+	}
+	l := life[S, Op]{c: e.c, fs: fs, j: j}
+	if e.c.Show != nil {
+		l.opened = func(s S) error {
+			shown, err := e.c.Show(s)
+			r.change(func() { next.Shown, next.shown = shown, j.issued() })
 			return err
 		}
-		return e.c.Close(s)
-	})
+	}
+	r.start()
+	o := l.run()
 	r.stop()
+	if o.open != nil && o.panicked() == nil {
+		return nil // Check has seen the same
+	}
+	if err := o.err(); err != nil {
+		return fmt.Errorf("after the recovery: %w", err)
+	}
+	return leaks("Close", fs.OpenFiles())
 }
 
+// failure describes what went wrong.
 func (e *explorer[S, Op]) failure(c Crash[Op], err error, at int) *Failure {
-	f := &Failure{Seed: e.c.Seed, ID: c.ID, Crash: c.String(), Err: err, order: order{e.run, at}}
+	f := &Failure{Seed: e.c.Seed, ID: c.ID, Fault: c.Fault, Crash: c.String(), Err: err, order: order{e.run, at}}
 	for i, op := range c.Issued {
 		f.Ops = append(f.Ops, fmt.Sprintf("%s (%v)", brief(op), c.Status[i]))
 	}
 	return f
-}
-
-// work runs the workload once. Errors of Apply are in the journal.
-func (c *Config[S, Op]) work(fs vfs.FS, j *journal[Op]) error {
-	var s S
-	err := guard(func() (err error) {
-		s, err = c.Open(fs, c.Dir)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	errs := make(chan error, c.Clients)
-	for range c.Clients {
-		go func() { errs <- c.client(s, j) }()
-	}
-	for range c.Clients {
-		err = errors.Join(err, <-errs)
-	}
-	if cerr := guard(func() error { return c.Close(s) }); cerr != nil {
-		err = errors.Join(err, fmt.Errorf("close: %w", cerr))
-	}
-	return err
-}
-
-// client issues operations until none is left. It returns the first error.
-func (c *Config[S, Op]) client(s S, j *journal[Op]) (first error) {
-	for i := j.issue(); i >= 0; i = j.issue() {
-		err := guard(func() error { return c.Apply(s, j.ops[i]) })
-		j.answer(i, err)
-		if err != nil && first == nil {
-			first = fmt.Errorf("operation %d (%s): %w", i, brief(j.ops[i]), err)
-		}
-	}
-	return first
-}
-
-// guard turns a panic of fn into an error.
-func guard(fn func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &PanicError{Value: p, Stack: string(debug.Stack())}
-		}
-	}()
-	return fn()
-}
-
-// PanicError is what a panic of the system under test or its checker becomes.
-type PanicError struct {
-	Value any
-	Stack string
-}
-
-// Error includes the stack.
-func (p *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.Value, p.Stack) }
-
-func statusHash[Op any](c *Crash[Op]) uint64 {
-	b := make([]byte, len(c.Status))
-	for i, st := range c.Status {
-		b[i] = byte(st)
-	}
-	return maphash.Bytes(statusSeed, b)
-}
-
-// brief prints an operation, its middle left out if it is long.
-func brief(op any) string {
-	const limit = 160
-	s := fmt.Sprintf("%+v", op)
-	if len(s) > limit {
-		s = fmt.Sprintf("%s...(%d bytes)...%s", s[:limit/2], len(s)-limit, s[len(s)-limit/2:])
-	}
-	return s
 }

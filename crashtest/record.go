@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/fastrestart/frs/vfs/memfs"
@@ -14,6 +15,7 @@ type journal[Op any] struct {
 
 	mu     sync.Mutex
 	ops    []Op
+	end    int // operations from here on are for a later life
 	clock  int
 	status []Status
 	spans  []span
@@ -24,7 +26,7 @@ func (j *journal[Op]) issue() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	i := len(j.status)
-	if i == len(j.ops) {
+	if i >= j.end {
 		return -1
 	}
 	j.clock++
@@ -63,12 +65,11 @@ func (j *journal[Op]) answer(i int, err error) {
 // capture returns what is known at the moment of clone. What was acknowledged
 // is read before, what was issued after it: so everything acknowledged is in
 // the clone, and everything in the clone was issued, whoever runs meanwhile.
-func (j *journal[Op]) capture(clone func()) Crash[Op] {
+// The rest of the result is c's.
+func (j *journal[Op]) capture(c Crash[Op], clone func()) Crash[Op] {
 	j.mu.Lock()
-	c := Crash[Op]{
-		Status: append([]Status(nil), j.status...),
-		spans:  append([]span(nil), j.spans...),
-	}
+	c.Status = slices.Clone(j.status)
+	c.spans = slices.Clone(j.spans)
 	j.mu.Unlock()
 	clone()
 	j.mu.Lock()
@@ -79,15 +80,32 @@ func (j *journal[Op]) capture(clone func()) Crash[Op] {
 		c.Status = append(c.Status, InDoubt)
 	}
 	c.Issued = j.ops[:n:n]
-	for i, st := range c.Status {
-		if st >= Acked {
-			c.Acked++
-		}
-		if st == Durable {
-			c.Durable = i + 1
+	c.count()
+	return c
+}
+
+// reopen begins another life in which n operations may be issued. What was in
+// doubt in the last one stays so, and lies before everything that follows.
+func (j *journal[Op]) reopen(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, sp := range j.spans {
+		j.clock = max(j.clock, sp.issued, sp.acked)
+	}
+	j.clock++
+	for i := range j.spans {
+		if j.spans[i].acked == 0 {
+			j.spans[i].acked = j.clock
 		}
 	}
-	return c
+	j.end = min(len(j.status)+n, len(j.ops))
+}
+
+// issued returns how many operations were.
+func (j *journal[Op]) issued() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.status)
 }
 
 // point is a moment at which the machine may stop.
@@ -130,6 +148,13 @@ func (r *recorder[Op]) take(after string, always bool) {
 	p.crash = r.crash(func() { p.fs = r.fs.KillClone() })
 	p.crash.After = after
 	r.sink(p)
+}
+
+// change runs fn while no crash point is taken.
+func (r *recorder[Op]) change(fn func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fn()
 }
 
 // stop takes a last crash point and ends the recording.

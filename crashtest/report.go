@@ -2,9 +2,12 @@ package crashtest
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/fastrestart/frs/vfs/memfs"
 )
 
 // Report counts what was tried. A test of a test: look at it once.
@@ -31,16 +34,17 @@ type Report struct {
 	// whose crash nothing had been acknowledged.
 	Chosen, Distinct, Vacuous int
 
-	// Faults is the number of injected failures.
-	Faults int
+	// Faults is the number of injected failures, CutShort that of the schedules
+	// that reached their bound before their last failure.
+	Faults, CutShort int
 }
 
 // String returns the report in one line.
 func (r Report) String() string {
 	return fmt.Sprintf("seed %d: %d runs (%d without an ack), %d acked; %d crash points, %d in recovery; "+
-		"states: 2^%.0f possible (2^%.0f at %d pending), %d chosen, %d distinct (%d before an ack); %d faults",
+		"states: 2^%.0f possible (2^%.0f at %d pending), %d chosen, %d distinct (%d before an ack); %d faults (%d schedules cut short)",
 		r.Seed, r.Runs, r.VacuousRuns, r.Acked, r.CrashPoints, r.RecoveryPoints,
-		r.PossibleBits, r.MaxPossibleBits, r.MaxPending, r.Chosen, r.Distinct, r.Vacuous, r.Faults)
+		r.PossibleBits, r.MaxPossibleBits, r.MaxPending, r.Chosen, r.Distinct, r.Vacuous, r.Faults, r.CutShort)
 }
 
 // Failure is the error that says what went wrong and how to see it again.
@@ -50,6 +54,8 @@ type Failure struct {
 	// ID names the crash state, for Config.Only. Empty if the workload itself
 	// failed.
 	ID string
+	// Fault describes the injected fault, if there was one.
+	Fault string
 	// Crash describes the crash, Ops the operations that had been issued.
 	Crash string
 	Ops   []string
@@ -97,6 +103,36 @@ func (t *tally) count(fn func(r *Report)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fn(&t.report)
+}
+
+// point counts a crash point.
+func (t *tally) point(depth int, pending []memfs.Op, states int) {
+	bits := possibleBits(pending)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.report
+	if r.CrashPoints+r.RecoveryPoints == 0 {
+		r.PossibleBits = math.Inf(-1)
+	}
+	if depth > 1 {
+		r.RecoveryPoints++
+	} else {
+		r.CrashPoints++
+	}
+	r.PossibleBits = addBits(r.PossibleBits, bits)
+	r.MaxPossibleBits = max(r.MaxPossibleBits, bits)
+	r.MaxPending = max(r.MaxPending, len(pending))
+	r.Chosen += states
+}
+
+// checked counts a state that is checked.
+func (t *tally) checked(vacuous bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.Distinct++
+	if vacuous {
+		t.report.Vacuous++
+	}
 }
 
 // first reports whether nobody has asked for this state before.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,9 +38,9 @@ const perSegment = 3
 
 var errDamaged = errors.New("toy: damaged")
 
-func openToy(wrong mistake) func(fs vfs.FS, dir string) (*toy, error) {
-	return func(fs vfs.FS, dir string) (*toy, error) {
-		t := &toy{fs: fs, dir: dir, wrong: wrong}
+func openToy(wrong mistake) func(fsys vfs.FS, dir string) (*toy, error) {
+	return func(fsys vfs.FS, dir string) (*toy, error) {
+		t := &toy{fs: fsys, dir: dir, wrong: wrong}
 		if err := t.recover(); err != nil {
 			return nil, err
 		}
@@ -66,31 +67,49 @@ func (t *toy) recover() error {
 			return errDamaged
 		}
 		first = int(binary.LittleEndian.Uint32(data))
-		if good := t.decode(data[4:]); good != int64(len(data)-4) {
+		if good := t.decode(data[4:]); good != len(data)-4 {
 			return errDamaged
 		}
 	}
-	t.seg = first - 1
-	for i, name := range names {
-		var n int
-		if _, err := fmt.Sscanf(name, "seg-%d", &n); err != nil {
-			continue
-		}
-		if n < first && t.wrong != "believe old segments" {
-			if err := t.fs.Remove(t.path(name)); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := t.replay(n, i == len(names)-1 || strings.HasPrefix(names[i+1], "snap")); err != nil {
+	// The snapshot may have its name in memory only, if the process died.
+	if t.wrong != "recovery removes too early" {
+		if err := t.fs.SyncDir(t.dir); err != nil {
 			return err
+		}
+	}
+	segs, err := t.segments(names, first)
+	if err != nil {
+		return err
+	}
+	t.seg = first - 1
+	for i, n := range segs {
+		if err := t.replay(n, i == len(segs)-1); err != nil {
+			return errors.Join(err, t.close())
 		}
 		t.seg = n
 	}
 	return t.fs.SyncDir(t.dir)
 }
 
-// replay reads a segment; the bytes behind its last good record go.
+// segments returns the numbers of the segments that count and removes others.
+func (t *toy) segments(names []string, first int) (segs []int, err error) {
+	for _, name := range names {
+		n := 0
+		if _, err := fmt.Sscanf(name, "seg-%d", &n); err != nil || filepath.Ext(name) != "" {
+			continue
+		}
+		if n >= first || t.wrong == "believe old segments" {
+			segs = append(segs, n)
+		} else if err := t.fs.Remove(t.path(name)); err != nil {
+			return nil, err
+		}
+	}
+	return segs, nil
+}
+
+// replay reads a segment. What is good of the newest one goes into a new file:
+// bytes that no successful sync covers may be there in memory only, even if a
+// later sync succeeds.
 func (t *toy) replay(n int, newest bool) error {
 	data, err := t.read(t.segName(n))
 	if err != nil {
@@ -100,22 +119,19 @@ func (t *toy) replay(n int, newest bool) error {
 		return err
 	}
 	good := t.decode(data)
-	if good == int64(len(data)) && t.wrong != "append to the old file" {
-		return t.with(n, vfs.File.Sync)
-	}
-	if t.wrong == "append to the old file" {
-		if newest {
-			t.cur, err = t.fs.OpenWrite(t.segName(n))
-			t.off, t.n = int64(len(data)), 0
-		}
-		return err
-	}
-	if !newest && t.wrong != "torn anywhere" {
+	switch {
+	case !newest && good < len(data):
 		return errDamaged
+	case !newest, t.wrong == "show what is not durable" && good == len(data):
+		return nil
+	case t.wrong == "append to the old file":
+		t.cur, err = t.fs.OpenWrite(t.segName(n))
+		t.off, t.n = int64(len(data)), 0
+		return err
+	case t.wrong == "trust the page cache":
+		return t.with(n, func(f vfs.File) error { return errors.Join(f.Truncate(int64(good)), f.Sync()) })
 	}
-	return t.with(n, func(f vfs.File) error {
-		return errors.Join(f.Truncate(good), f.Sync())
-	})
+	return t.publish(t.segName(n), data[:good])
 }
 
 func (t *toy) with(n int, fn func(vfs.File) error) error {
@@ -140,7 +156,7 @@ func (t *toy) read(name string) ([]byte, error) {
 }
 
 // decode adds the records of data and returns the length of the good part.
-func (t *toy) decode(data []byte) int64 {
+func (t *toy) decode(data []byte) int {
 	off := 0
 	for len(data)-off > 8 {
 		n := int(binary.LittleEndian.Uint32(data[off:]))
@@ -155,7 +171,7 @@ func (t *toy) decode(data []byte) int64 {
 		t.records = append(t.records, string(rec))
 		off += 8 + n
 	}
-	return int64(off)
+	return off
 }
 
 func encode(rec string) []byte {
@@ -270,15 +286,18 @@ func (t *toy) writeSnap() error {
 	for _, rec := range t.records {
 		data = append(data, encode(rec)...)
 	}
-	name := t.path("snap.tmp")
+	return t.publish(t.path("snap"), data)
+}
+
+// publish makes data the content of the named file, durably and at once.
+func (t *toy) publish(name string, data []byte) error {
+	tmp := name + ".tmp"
 	if t.wrong == "replace in place" {
-		name = t.path("snap")
+		tmp = name
 	}
-	f, err := t.fs.OpenWrite(name)
+	f, err := t.scratch(tmp)
 	if err != nil {
-		if f, err = t.fs.Create(name); err != nil {
-			return err
-		}
+		return err
 	}
 	_, err = f.WriteAt(data, 0)
 	if err == nil {
@@ -287,14 +306,25 @@ func (t *toy) writeSnap() error {
 	if err == nil && t.wrong != "rename before sync" {
 		err = f.Sync()
 	}
-	err = errors.Join(err, f.Close())
-	if err == nil && name != t.path("snap") {
-		err = t.fs.Rename(name, t.path("snap"))
+	if err = errors.Join(err, f.Close()); err == nil && tmp != name {
+		err = t.fs.Rename(tmp, name)
 	}
 	if err == nil && t.wrong != "remove before the rename is durable" {
 		err = t.fs.SyncDir(t.dir)
 	}
 	return err
+}
+
+// scratch returns a file that no failed sync has spoilt.
+func (t *toy) scratch(name string) (vfs.File, error) {
+	if t.wrong == "replace in place" || t.wrong == "reuse the temporary file" {
+		if f, err := t.fs.OpenWrite(name); err == nil {
+			return f, nil
+		}
+	} else if err := t.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return t.fs.Create(name)
 }
 
 // close closes the current segment; the next append begins another one.
@@ -309,8 +339,8 @@ func (t *toy) close() error {
 
 // checkToy opens what the crash left, compares, appends and opens again.
 func checkToy(wrong mistake) func(vfs.FS, string, crashtest.Crash[string]) error {
-	return func(fs vfs.FS, dir string, c crashtest.Crash[string]) error {
-		t, err := openToy(wrong)(fs, dir)
+	return func(fsys vfs.FS, dir string, c crashtest.Crash[string]) error {
+		t, err := openToy(wrong)(fsys, dir)
 		if err != nil {
 			return err
 		}
@@ -321,7 +351,7 @@ func checkToy(wrong mistake) func(vfs.FS, string, crashtest.Crash[string]) error
 		if err := errors.Join(t.apply("one more"), t.close()); err != nil {
 			return err
 		}
-		if t, err = openToy(wrong)(fs, dir); err != nil {
+		if t, err = openToy(wrong)(fsys, dir); err != nil {
 			return err
 		}
 		defer t.close()
@@ -332,24 +362,18 @@ func checkToy(wrong mistake) func(vfs.FS, string, crashtest.Crash[string]) error
 	}
 }
 
-// compareToy applies the rules: the records are the first appends issued, up to
-// one that nobody was told is durable.
+// compareToy finds each record among the appends issued, in their order.
 func compareToy(recs []string, c crashtest.Crash[string]) error {
+	survived := make([]bool, len(c.Issued))
 	for i, op := range c.Issued {
-		switch {
-		case op == "compact":
-		case len(recs) == 0:
-			return c.Prefix(i)
-		case recs[0] != op && c.Status[i] != crashtest.Failed:
-			return fmt.Errorf("record %q where %q was appended", recs[0], op)
-		case recs[0] == op:
-			recs = recs[1:]
+		if survived[i] = op == "compact"; !survived[i] && len(recs) > 0 && recs[0] == op {
+			survived[i], recs = true, recs[1:]
 		}
 	}
 	if len(recs) > 0 {
-		return fmt.Errorf("record %q that nobody appended", recs[0])
+		return fmt.Errorf("record %q, which was not appended there", recs[0])
 	}
-	return nil
+	return c.Survivors(func(i int) bool { return survived[i] })
 }
 
 func toyConfig(wrong mistake, ops ...string) crashtest.Config[*toy, string] {
@@ -359,5 +383,6 @@ func toyConfig(wrong mistake, ops ...string) crashtest.Config[*toy, string] {
 		Apply: (*toy).apply,
 		Close: (*toy).close,
 		Check: checkToy(wrong),
+		Show:  func(t *toy) (string, error) { return strings.Join(t.records, " "), nil },
 	}
 }
