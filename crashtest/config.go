@@ -98,8 +98,10 @@ type Config[S, Op any] struct {
 	// alone, unsynced operations and all. 0: 100; negative: none.
 	Recovery int
 
-	// Resume is the number of operations that follow a recovery, and that
-	// follow the reopening after a fault. 0: 2; negative: none.
+	// Resume is the number of operations that follow a recovery, and of those
+	// kept for the time after a fault and the reopening. 0: none. Apply must
+	// then be able to go on with a system that has been opened anew, whether
+	// or not the operation that was in doubt has happened.
 	Resume int
 
 	// Workers is the number of goroutines that check crash states. 0:
@@ -132,7 +134,6 @@ func (c Config[S, Op]) withDefaults() Config[S, Op] {
 	fill(&c.MaxStates, 200)
 	fill(&c.Every, 1)
 	fill(&c.Recovery, 100)
-	fill(&c.Resume, 2)
 	fill(&c.Shrink, 200)
 	fill(&c.Workers, runtime.GOMAXPROCS(0))
 	if c.Seed == 0 {
@@ -162,6 +163,7 @@ func (c *Config[S, Op]) validate() error {
 	need(c.Clients >= 0, "Clients is negative")
 	need(c.MaxStates >= 0, "MaxStates is negative")
 	need(c.Every >= 0, "Every is negative")
+	need(c.Resume >= 0, "Resume is negative")
 	need(c.Workers >= 0, "Workers is negative")
 	need(c.Recovery <= 1000, "Recovery is above 1000")
 	for i, s := range c.Faults {

@@ -10,7 +10,8 @@ import (
 type Status uint8
 
 const (
-	// InDoubt: nothing yet. The operation may survive.
+	// InDoubt: nothing yet, or no promise before an earlier crash. The operation
+	// may survive.
 	InDoubt Status = iota
 	// Failed: an error. The operation may survive.
 	Failed

@@ -14,7 +14,7 @@ var workload = []string{
 
 func TestRightToyPasses(t *testing.T) {
 	c := toyConfig("", workload...)
-	c.Recovery = 1000
+	c.Recovery, c.Resume = 1000, 2
 	c.Faults = crashtest.AllFaults()
 	r := crashtest.Run(t, c)
 	if r.Distinct < 500 || r.RecoveryPoints < 500 || r.Faults < 100 || r.CutShort > 0 {
@@ -42,14 +42,14 @@ func TestMistakesAreFound(t *testing.T) {
 		{wrong: "remove first"},
 		{wrong: "remove before the rename is durable"},
 		{wrong: "believe old segments"},
-		{wrong: "recovery removes too early", recovery: 1000},
-		{wrong: "show what is not durable", recovery: 1000, resume: -1, says: "one recovery showed"},
-		{wrong: "read error is the end", faults: crashtest.AllFaults()},
-		{wrong: "ignore a failed write", faults: crashtest.AllFaults()},
-		{wrong: "go on after a failure", faults: crashtest.AllFaults()},
-		{wrong: "sync again", faults: []crashtest.Schedule{crashtest.FailSync()}},
-		{wrong: "trust the page cache", faults: []crashtest.Schedule{crashtest.FailSync()}, ops: []string{"a", "b", "c", "d"}},
-		{wrong: "reuse the temporary file", faults: []crashtest.Schedule{crashtest.FailSync()}},
+		{wrong: "recovery removes too early", recovery: 1000, resume: 2},
+		{wrong: "show what is not durable", recovery: 1000, says: "one recovery showed"},
+		{wrong: "read error is the end", resume: 2, faults: crashtest.AllFaults()},
+		{wrong: "ignore a failed write", resume: 2, faults: crashtest.AllFaults()},
+		{wrong: "go on after a failure", resume: 2, faults: crashtest.AllFaults()},
+		{wrong: "sync again", resume: 2, faults: []crashtest.Schedule{crashtest.FailSync()}},
+		{wrong: "trust the page cache", resume: 2, faults: []crashtest.Schedule{crashtest.FailSync()}, ops: []string{"a", "b", "c", "d"}},
+		{wrong: "reuse the temporary file", resume: 2, faults: []crashtest.Schedule{crashtest.FailSync()}},
 	} {
 		t.Run(string(c.wrong), func(t *testing.T) {
 			if c.ops == nil {

@@ -161,9 +161,8 @@ func (e *explorer[S, Op]) showAgain(fs *memfs.FS, c Crash[Op]) error {
 func (e *explorer[S, Op]) liveOn(fs *memfs.FS, c Crash[Op], at int) error {
 	j := &journal[Op]{ops: e.c.Ops, promise: e.c.Promise, status: slices.Clone(c.Status), spans: slices.Clone(c.spans)}
 	j.reopen(e.c.Resume)
-	next := Crash[Op]{Depth: c.Depth + 1, Before: c.String(), Fault: c.Fault, shown: -1}
-	r := &recorder[Op]{fs: fs, every: 1, order: at, prefix: c.ID + "/"}
-	r.crash = func(clone func()) Crash[Op] { return j.capture(next, clone) }
+	r := &recorder[Op]{fs: fs, j: j, every: 1, order: at, prefix: c.ID + "/"}
+	r.about = Crash[Op]{Depth: c.Depth + 1, Before: c.String(), Fault: c.Fault, shown: -1}
 	r.sink = func(p point[Op]) {
 		if e.leadsTo(p.id) {
 			e.explore(p)
@@ -173,7 +172,7 @@ func (e *explorer[S, Op]) liveOn(fs *memfs.FS, c Crash[Op], at int) error {
 	if e.c.Show != nil {
 		l.opened = func(s S) error {
 			shown, err := e.c.Show(s)
-			r.change(func() { next.Shown, next.shown = shown, j.issued() })
+			r.change(func() { r.about.Shown, r.about.shown = shown, j.issued() })
 			return err
 		}
 	}

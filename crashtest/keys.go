@@ -75,7 +75,7 @@ func (c Crash[Op]) concurrent() bool {
 // oneCut looks for k such that the first k operations give what is there.
 func (c Crash[Op]) oneCut(keys map[string][]keyWrite, got map[string]string) error {
 	wrong := make([]int, len(c.Issued)+2) // differences of the number of keys that contradict k
-	var worst error // of the first key that contradicts all k
+	var worst error                       // of the first key that contradicts all k
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		ws := keys[key]
 		value, there := got[key]

@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -11,12 +12,14 @@ import (
 // journal keeps what was issued and acknowledged. The harness's own, outside
 // the file system under test.
 type journal[Op any] struct {
-	promise func(Op) Promise
+	promise  func(Op) Promise
+	onAnswer func(i int) // nil: nothing
 
 	mu     sync.Mutex
 	ops    []Op
 	end    int // operations from here on are for a later life
 	clock  int
+	told   int // answers
 	status []Status
 	spans  []span
 }
@@ -37,6 +40,13 @@ func (j *journal[Op]) issue() int {
 
 // answer records what Apply returned.
 func (j *journal[Op]) answer(i int, err error) {
+	j.note(i, err)
+	if j.onAnswer != nil {
+		j.onAnswer(i)
+	}
+}
+
+func (j *journal[Op]) note(i int, err error) {
 	promise := DurableNothing
 	if err == nil {
 		promise = j.promise(j.ops[i])
@@ -44,6 +54,7 @@ func (j *journal[Op]) answer(i int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.clock++
+	j.told++
 	j.spans[i].acked = j.clock
 	switch {
 	case err != nil:
@@ -84,8 +95,9 @@ func (j *journal[Op]) capture(c Crash[Op], clone func()) Crash[Op] {
 	return c
 }
 
-// reopen begins another life in which n operations may be issued. What was in
-// doubt in the last one stays so, and lies before everything that follows.
+// reopen begins another life in which n operations may be issued. Those of the
+// last one lie before everything that follows; what was not promised to be
+// durable may be lost, whether it was acknowledged or not.
 func (j *journal[Op]) reopen(n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -96,6 +108,9 @@ func (j *journal[Op]) reopen(n int) {
 	for i := range j.spans {
 		if j.spans[i].acked == 0 {
 			j.spans[i].acked = j.clock
+		}
+		if j.status[i] == Acked {
+			j.status[i] = InDoubt
 		}
 	}
 	j.end = min(len(j.status)+n, len(j.ops))
@@ -117,35 +132,55 @@ type point[Op any] struct {
 	crash Crash[Op]
 }
 
-// recorder makes a crash point of each file operation.
+// recorder makes a crash point of each file operation and each acknowledgement.
 type recorder[Op any] struct {
 	fs     *memfs.FS
+	j      *journal[Op]
 	every  int
 	prefix string // of the points' names
 	order  int
+	about  Crash[Op] // what all points have in common
 	sink   func(point[Op])
-	crash  func(clone func()) Crash[Op]
 
-	mu      sync.Mutex // serializes crash points, so that their numbers are in order
-	stopped bool
-	seen, n int
+	mu       sync.Mutex // serializes crash points, so that their numbers are in order
+	stopped  bool
+	seen, n  int
+	ops      uint64 // of the file system at the last point
+	answered int    // and of the journal
 }
 
 func (r *recorder[Op]) start() {
 	r.take("the start", true)
 	r.fs.OnOp(func(op memfs.Op) { r.take(op.String(), false) })
+	// An acknowledgement that came too early may be under way.
+	r.fs.OnSync(func(op memfs.Op) error {
+		for range yields {
+			runtime.Gosched()
+		}
+		r.take(fmt.Sprintf("the beginning of %v %s", op.Kind, op.Name), false)
+		return nil
+	})
+	r.j.onAnswer = func(i int) { r.take(fmt.Sprintf("the answer to operation %d", i), false) }
 }
+
+// yields is how often whoever was just answered gets a chance to say so.
+const yields = 4
 
 func (r *recorder[Op]) take(after string, always bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	ops, answered := r.fs.Ops(), r.j.answers()
+	if r.stopped || !always && ops == r.ops && answered == r.answered {
+		return
+	}
+	r.ops, r.answered = ops, answered
 	r.seen++
-	if r.stopped || !always && r.seen%r.every != 0 {
+	if !always && r.seen%r.every != 0 {
 		return
 	}
 	p := point[Op]{n: r.n, order: r.order, id: fmt.Sprintf("%s%d", r.prefix, r.n)}
 	r.n++
-	p.crash = r.crash(func() { p.fs = r.fs.KillClone() })
+	p.crash = r.j.capture(r.about, func() { p.fs = r.fs.KillClone() })
 	p.crash.After = after
 	r.sink(p)
 }
@@ -161,7 +196,13 @@ func (r *recorder[Op]) change(fn func()) {
 func (r *recorder[Op]) stop() {
 	r.take("the end", true)
 	r.fs.OnOp(nil)
-	r.mu.Lock()
-	r.stopped = true
-	r.mu.Unlock()
+	r.fs.OnSync(nil)
+	r.change(func() { r.stopped = true })
+}
+
+// answers returns how many operations were answered.
+func (j *journal[Op]) answers() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.told
 }

@@ -87,8 +87,7 @@ func (c *Config[S, Op]) crashes(t *tally) error {
 			}
 		})
 	}
-	r := &recorder[Op]{fs: fs, every: c.Every}
-	r.crash = func(clone func()) Crash[Op] { return j.capture(Crash[Op]{Depth: 1, shown: -1}, clone) }
+	r := &recorder[Op]{fs: fs, j: j, every: c.Every, about: Crash[Op]{Depth: 1, shown: -1}}
 	r.sink = func(p point[Op]) {
 		p.order = p.n
 		if !t.failed.Load() && e.leadsTo(p.id) {
