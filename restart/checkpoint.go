@@ -88,6 +88,9 @@ func (st *Store) Checkpoint(ctx context.Context) error {
 	}
 	st.checkpoint.cycle.Lock()
 	defer st.checkpoint.cycle.Unlock()
+	if st.isClosed() {
+		return ErrClosed
+	}
 	if !st.changedSinceImage() {
 		return nil
 	}
@@ -109,6 +112,9 @@ func (st *Store) Checkpoint(ctx context.Context) error {
 
 // changedSinceImage says whether data was appended since the newest image.
 func (st *Store) changedSinceImage() bool {
+	if st.log.End() == st.log.First() {
+		return false
+	}
 	st.checkpoint.mu.Lock()
 	defer st.checkpoint.mu.Unlock()
 	return st.checkpoint.last.to == 0 || int64(st.log.Metrics().Records) != st.checkpoint.last.records
@@ -235,8 +241,11 @@ func (r *Region) copyPart(w *index.ImageWriter, n int, bits uint8) (index.ImageP
 	for tag < end {
 		refs, buf = refs[:0], buf[:0]
 		sh.mu.RLock()
-		if r.usable() != nil {
+		if err := r.usable(); err != nil {
 			sh.mu.RUnlock()
+			if !errors.Is(err, ErrDropped) {
+				return index.ImagePart{}, err // a closed region looks empty and is not
+			}
 			break
 		}
 		refs, tag = sh.hash.ScanTo(tag, end, imageChunk, refs)
@@ -327,27 +336,18 @@ func (c *checkpointer) predict(first, end LSN) time.Duration {
 // pace starts a checkpoint when a restart would take longer than the budget,
 // but only after the log grew by twice the size of the last image.
 func (st *Store) pace(ctx context.Context) {
-	t := time.NewTicker(compactInterval)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-		predicted := st.PredictedRestart()
-		if predicted <= st.opts.RestartBudget {
-			continue
-		}
-		st.checkpoint.mu.Lock()
-		grown := int64(st.log.End()-max(st.checkpoint.last.to, st.log.First())) >= 2*st.checkpoint.last.size
-		say := !grown && !st.checkpoint.late
-		st.checkpoint.late = st.checkpoint.late || !grown
-		st.checkpoint.mu.Unlock()
-		if grown {
-			_ = st.Checkpoint(ctx) // reported by its event; the next tick tries again
-		} else if say {
-			st.opts.Events.budgetMissed(predicted)
-		}
+	predicted := st.PredictedRestart()
+	if predicted <= st.opts.RestartBudget {
+		return
+	}
+	st.checkpoint.mu.Lock()
+	grown := int64(st.log.End()-max(st.checkpoint.last.to, st.log.First())) >= 2*st.checkpoint.last.size
+	say := !grown && !st.checkpoint.late
+	st.checkpoint.late = st.checkpoint.late || !grown
+	st.checkpoint.mu.Unlock()
+	if grown {
+		_ = st.Checkpoint(ctx) // reported by its event; the next call tries again
+	} else if say {
+		st.opts.Events.budgetMissed(predicted)
 	}
 }

@@ -2,13 +2,13 @@ package restart
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
 
 	"github.com/fastrestart/frs/index"
 	"github.com/fastrestart/frs/internal/op"
-	"github.com/fastrestart/frs/offheap"
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/wal"
 )
@@ -28,7 +28,6 @@ type compactor struct {
 }
 
 const (
-	compactInterval = 100 * time.Millisecond
 	// A log of fewer bytes is left alone.
 	compactMinLog = 8 << 20
 	// Size of log by live bytes that starts a cycle. Front cleaning under
@@ -40,24 +39,15 @@ const (
 	compactStride = 256 << 10
 )
 
-func (c *compactor) start(st *Store, ctx context.Context) {
-	st.background.Go(func() {
-		t := time.NewTicker(compactInterval)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				st.tuneSegments()
-				for ctx.Err() == nil && st.shouldCompact() {
-					if err := st.compactFront(ctx, st.throttle()); err != nil {
-						break // reported by an event; the next tick tries again
-					}
-				}
-			}
+// compactInBackground cleans segments while the policy says so. A failure is
+// reported by an event, and tried again at the next call.
+func (st *Store) compactInBackground(ctx context.Context) {
+	st.tuneSegments()
+	for ctx.Err() == nil && st.shouldCompact() {
+		if err := st.compactFront(ctx, st.throttle()); err != nil {
+			return
 		}
-	})
+	}
 }
 
 // liveBytes is what the store's entries would occupy in a log without garbage.
@@ -224,10 +214,10 @@ func (m *mover) put(at position, o op.Op) error {
 	h := index.HashKey(o.Key)
 	sh := &r.shards[shardOf(h)]
 	sh.mu.RLock()
-	_, live := r.at(sh, h, o.Key, at)
+	live, err := m.live(r, sh, h, o.Key, at)
 	sh.mu.RUnlock()
 	if !live {
-		return nil
+		return err
 	}
 	m.buf = op.AppendPut(m.buf[:0], op.Put{
 		Region: o.Region, Key: o.Key, Value: o.Value, Expiry: o.Expiry, Version: firstVersion(o, at.lsn),
@@ -238,11 +228,11 @@ func (m *mover) put(at position, o op.Op) error {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	ref, live := r.at(sh, h, o.Key, at)
-	if !live || r.usable() != nil {
+	if live, err := m.live(r, sh, h, o.Key, at); !live {
 		m.st.log.Cancel(&p)
-		return nil
+		return err
 	}
+	ref, _ := sh.hash.Find(h, o.Key)
 	c := r.cell(ref)
 	if c.Has(index.FlagExpiry) && c.Expiry() <= m.st.now() {
 		m.st.log.Cancel(&p)
@@ -259,22 +249,26 @@ func (m *mover) put(at position, o op.Op) error {
 	return nil
 }
 
+// live says whether the index points at a put. A closed region is an error: its
+// tables look empty, and a segment whose records look dead would be released.
+// REQUIRES: sh.mu is held, shared or exclusive.
+func (m *mover) live(r *Region, sh *shard, h uint64, key []byte, at position) (bool, error) {
+	if err := r.usable(); err != nil {
+		if errors.Is(err, ErrDropped) {
+			err = nil
+		}
+		return false, err
+	}
+	ref, ok := sh.hash.Find(h, key)
+	return ok && positionOf(r.cell(ref)) == at, nil
+}
+
 // firstVersion is the position at which a record first entered the log.
 func firstVersion(o op.Op, lsn LSN) uint64 {
 	if o.Version != 0 {
 		return o.Version
 	}
 	return uint64(lsn)
-}
-
-// at returns the cell of key if its record is the one at a position.
-// REQUIRES: sh.mu is held, shared or exclusive.
-func (r *Region) at(sh *shard, h uint64, key []byte, at position) (offheap.Ref, bool) {
-	ref, ok := sh.hash.Find(h, key)
-	if !ok || positionOf(r.cell(ref)) != at {
-		return 0, false
-	}
-	return ref, true
 }
 
 // throttle spaces the compactor's work so that writers keep most of the disk.

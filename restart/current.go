@@ -77,12 +77,14 @@ func decodeCurrent(b []byte) (c current, err error) {
 	if len(b) < currentFixed+lineageSize+8 || string(b[:8]) != currentMagic {
 		return c, errors.New("not a CURRENT file")
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != currentVersion {
-		return c, fmt.Errorf("%w: CURRENT version %d, this program reads %d", ErrUnsupported, v, currentVersion)
-	}
+	// The checksum ends the file in every version, so that an intact file of a
+	// later version is told from a damaged one.
 	body, sum := b[:len(b)-8], binary.LittleEndian.Uint64(b[len(b)-8:])
 	if xxhash.Sum64(body) != sum {
 		return c, errors.New("checksum of CURRENT")
+	}
+	if v := binary.LittleEndian.Uint32(b[8:]); v != currentVersion {
+		return c, fmt.Errorf("%w: CURRENT version %d, this program reads %d", ErrUnsupported, v, currentVersion)
 	}
 	c.generation = binary.LittleEndian.Uint32(b[12:])
 	copy(c.storeID[:], b[16:])

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/fastrestart/frs/index"
 	"github.com/fastrestart/frs/offheap"
@@ -159,29 +158,16 @@ func (st *Store) discard(r *Region, tables []*index.Hash) {
 	})
 }
 
-const sweepInterval = time.Second
-
-// startSweeper takes expired entries out of memory, and empties slabs that
-// hold little.
-func (st *Store) startSweeper(ctx context.Context) {
-	st.background.Go(func() {
-		t := time.NewTicker(sweepInterval)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				for _, r := range st.catalog.all() {
-					r.sweep(ctx)
-				}
-			}
-		}
-	})
-}
-
 // A class of cells is worth emptying below this share of live cells.
 const sparseShare = 0.5
+
+// sweep takes expired entries out of memory, and empties slabs that hold
+// little.
+func (st *Store) sweep(ctx context.Context) {
+	for _, r := range st.catalog.all() {
+		r.sweep(ctx)
+	}
+}
 
 // sweep visits the pages of a region that have expired entries, or cells in
 // sparse slabs.

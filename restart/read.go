@@ -177,7 +177,7 @@ func (st *Store) readValue(region uint32, key []byte, at position) ([]byte, erro
 	var o op.Op
 	var err error
 	if at.inBatch {
-		o, err = st.readBatched(at)
+		o, err = st.readBatched(key, at)
 	} else {
 		var payload []byte
 		if payload, err = st.log.Read(at.lsn, nil); err == nil {
@@ -194,33 +194,43 @@ func (st *Store) readValue(region uint32, key []byte, at position) ([]byte, erro
 	return o.Value, nil
 }
 
-// readBatched reads one operation of a batch without reading the others,
-// unless the frame is compressed.
-func (st *Store) readBatched(at position) (op.Op, error) {
-	var row [op.EntrySize]byte
-	err := st.log.ReadPart(at.lsn, op.EntryOffset(at.op), row[:])
-	if errors.Is(err, wal.ErrCompressed) {
-		payload, err := st.log.Read(at.lsn, nil)
-		if err != nil {
-			return op.Op{}, err
-		}
-		b, err := op.Decode(payload)
-		if err != nil {
-			return op.Op{}, err
-		}
-		if int64(at.op) >= int64(b.Batch.Len()) {
-			return op.Op{}, fmt.Errorf("batch of %d has no operation %d", b.Batch.Len(), at.op)
-		}
-		return b.Batch.At(int(at.op))
+// readBatched reads one operation of a batch. When that fails the whole frame
+// is read, which says where the damage is, or was only compressed.
+func (st *Store) readBatched(key []byte, at position) (op.Op, error) {
+	o, err := st.readOperation(key, at)
+	if err == nil || errors.Is(err, wal.ErrReleased) {
+		return o, err
 	}
+	payload, err := st.log.Read(at.lsn, nil)
 	if err != nil {
+		return op.Op{}, err
+	}
+	b, err := op.Decode(payload)
+	if err != nil {
+		return op.Op{}, err
+	}
+	if int64(at.op) >= int64(b.Batch.Len()) {
+		return op.Op{}, &segment.CorruptionError{LSN: at.lsn, Offset: -1,
+			Reason: fmt.Sprintf("batch of %d has no operation %d", b.Batch.Len(), at.op)}
+	}
+	return b.Batch.At(int(at.op))
+}
+
+// readOperation reads one operation of a batch without reading the others. The
+// table that says where it is is not verified by that: so its length is
+// compared with what the index expects before anything is allocated, and its
+// content with its own checksum.
+func (st *Store) readOperation(key []byte, at position) (op.Op, error) {
+	var row [op.EntrySize]byte
+	if err := st.log.ReadPart(at.lsn, op.EntryOffset(at.op), row[:]); err != nil {
 		return op.Op{}, err
 	}
 	e, err := op.ReadEntry(row[:])
 	if err != nil {
 		return op.Op{}, err
 	}
-	if e.Length > op.MaxKeySize+op.MaxValueSize+64 {
+	const overhead = 64 // more than the fields of a put beside key and value
+	if e.Length > len(key)+at.valueLen+overhead {
 		return op.Op{}, fmt.Errorf("operation %d claims %d bytes", at.op, e.Length)
 	}
 	buf := make([]byte, e.Length)

@@ -9,15 +9,50 @@ import (
 
 	"github.com/fastrestart/frs/index"
 	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/wal"
 )
 
-// Entry is what a scan yields. Key and Value belong to the receiver.
+// Entry is what a scan or Region.Entry returns. Key and Value belong to the
+// receiver.
 type Entry struct {
 	Key, Value []byte
 	// LSN is the position of the entry's record.
 	LSN LSN
 	// Expires is when the entry's time to live is over; zero: never.
 	Expires time.Time
+}
+
+// Entry returns a copy of the entry under key, or ErrNotFound. Value, LSN and
+// Expires are those of one and the same write. A value that is not in memory is
+// read from the log and does not stay.
+func (r *Region) Entry(key []byte) (Entry, error) {
+	h := index.HashKey(key)
+	for {
+		sh, err := r.rlock(h)
+		if err != nil {
+			return Entry{}, err
+		}
+		c, ok := r.lookup(sh, h, key)
+		if !ok {
+			sh.mu.RUnlock()
+			sh.misses.Add(1)
+			return Entry{}, ErrNotFound
+		}
+		it, _ := copyItem(c, nil)
+		sh.mu.RUnlock()
+		if it.missing {
+			it.e.Value, err = r.st.readValue(r.id, it.e.Key, it.at)
+			if errors.Is(err, wal.ErrReleased) {
+				continue // moved on since
+			}
+			if err != nil {
+				return Entry{}, err
+			}
+			r.st.metrics.faultIns.Add(1)
+		}
+		sh.hits.Add(1)
+		return it.e, nil
+	}
 }
 
 // A scan copies a chunk of entries under a lock, lets go, and yields them; it

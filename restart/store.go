@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/offheap"
@@ -103,11 +104,27 @@ func (st *Store) open(ctx context.Context) error {
 		return err
 	}
 	if !st.readOnly {
-		st.compact.start(st, bg)
-		st.startSweeper(bg)
-		st.background.Go(func() { st.pace(bg) })
+		st.every(bg, 100*time.Millisecond, st.compactInBackground)
+		st.every(bg, 100*time.Millisecond, st.pace)
+		st.every(bg, time.Second, st.sweep)
 	}
 	return nil
+}
+
+// every calls f again and again in the background, until the store closes.
+func (st *Store) every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	st.background.Go(func() {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				f(ctx)
+			}
+		}
+	})
 }
 
 // startLoad brings the store into memory as Options.Load says.
@@ -308,6 +325,12 @@ func (st *Store) release() error {
 		st.stop()
 	}
 	st.background.Wait()
+	// What a caller still has under way ends before the lock is given up: it
+	// meets closed regions. What comes later sees that the store is closed.
+	for _, cycle := range []*sync.Mutex{&st.checkpoint.cycle, &st.compact.cycle} {
+		cycle.Lock()
+		defer cycle.Unlock()
+	}
 	var errs []error
 	if st.log != nil {
 		errs = append(errs, st.log.Close())
@@ -319,6 +342,13 @@ func (st *Store) release() error {
 		errs = append(errs, st.lock.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// isClosed says whether the store is closed, or about to be.
+func (st *Store) isClosed() bool {
+	st.catalog.mu.Lock()
+	defer st.catalog.mu.Unlock()
+	return st.closed
 }
 
 // partDamaged reports a part of an image that had to be rebuilt.
