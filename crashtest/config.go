@@ -105,7 +105,7 @@ type Config[S, Op any] struct {
 	Resume int
 
 	// Workers is the number of goroutines that check crash states. 0:
-	// runtime.GOMAXPROCS(0). At most 2 x Workers crash points are kept in
+	// runtime.GOMAXPROCS(0). At most 2 x Workers + 1 crash points are kept in
 	// memory; the workload waits for the checks.
 	Workers int
 

@@ -120,6 +120,25 @@ func (c Crash[Op]) Prefix(n int) error {
 	return c.Survivors(func(i int) bool { return i < n })
 }
 
+// Records checks a log of n records in which each operation leaves one and no
+// two operations the same: its records are those of issued operations, in their
+// order, and these are what may survive: see [Crash.Survivors]. is reports
+// whether a record is that of operation Issued[op].
+func (c Crash[Op]) Records(n int, is func(record, op int) bool) error {
+	survived := make([]bool, len(c.Issued))
+	k := 0
+	for i := range c.Issued {
+		if k < n && is(k, i) {
+			survived[i] = true
+			k++
+		}
+	}
+	if k < n {
+		return fmt.Errorf("record %d is that of no operation issued, or not in its place", k)
+	}
+	return c.Survivors(func(i int) bool { return survived[i] })
+}
+
 // count fills in the numbers that follow from Status.
 func (c *Crash[Op]) count() {
 	c.Acked, c.Durable = 0, 0

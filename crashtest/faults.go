@@ -52,7 +52,7 @@ func FailFrom(kinds errfs.Kind, err error) Schedule {
 
 // FailSync fails each sync once, as kernels do: what was unsynced reads back
 // and is on no disk, and no later sync of the file brings it there.
-func FailSync() Schedule { return FailOnce(errfs.Syncs, syscall.EIO) }
+func FailSync() Schedule { return named("each sync fails once", FailOnce(errfs.Syncs, syscall.EIO)) }
 
 // ShortWrite has each write fall short after n bytes, with ENOSPC.
 func ShortWrite(n int) Schedule {

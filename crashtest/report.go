@@ -69,8 +69,11 @@ type Failure struct {
 func (f *Failure) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "crashtest: %v\n", f.Err)
-	if f.Crash != "" {
+	switch {
+	case f.Crash != "":
 		b.WriteString(f.Crash + "\n")
+	case f.Fault != "":
+		b.WriteString("fault: " + f.Fault + "\n")
 	}
 	fmt.Fprintf(&b, "seed %d, %d operations issued:", f.Seed, len(f.Ops))
 	for i, op := range f.Ops {
