@@ -115,11 +115,13 @@ func decodeImageHeader(b []byte) (h ImageHeader, err error) {
 	if len(b) != imageHeaderSize || string(b[:8]) != imageMagic {
 		return h, imageError("no image header")
 	}
-	if v := le.Uint32(b[8:]); v != imageVersion {
-		return h, fmt.Errorf("%w: %d, this program reads %d", ErrImageVersion, v, imageVersion)
-	}
+	// The checksum's place is the same in every version, so that an intact
+	// header of a later version is told from a damaged one.
 	if xxhash.Sum64(b[:imageSumAt]) != le.Uint64(b[imageSumAt:]) {
 		return h, imageError("header checksum")
+	}
+	if v := le.Uint32(b[8:]); v != imageVersion {
+		return h, fmt.Errorf("%w: %d, this program reads %d", ErrImageVersion, v, imageVersion)
 	}
 	h.Generation = le.Uint32(b[12:])
 	copy(h.StoreID[:], b[16:])

@@ -1,0 +1,5 @@
+//go:build long
+
+package restart_test
+
+const everyPlace = true
