@@ -63,7 +63,7 @@ func (e *explorer[S, Op]) explore(p point[Op]) {
 		}
 		fs := p.fs.CrashClone(s.crash())
 		key := stateKey{files: fs.Fingerprint(), known: what}
-		if !e.t.first(key) && e.c.Only == "" {
+		if !e.t.first(key, order{e.run, p.order}, c.Acked == 0) && e.c.Only == "" {
 			continue
 		}
 		c.Kept = s.describe(pending)
@@ -82,7 +82,7 @@ func (e *explorer[S, Op]) kill(p point[Op], pending []memfs.Op, what uint64) {
 	if !e.leads(c.ID) || e.t.done(order{e.run, p.order}) {
 		return
 	}
-	first := e.t.first(stateKey{files: p.fs.Fingerprint(), known: what})
+	first := e.t.first(stateKey{files: p.fs.Fingerprint(), known: what}, order{e.run, p.order}, c.Acked == 0)
 	if !first && !again && e.c.Only == "" {
 		return
 	}
@@ -120,7 +120,6 @@ func (e *explorer[S, Op]) check(fs *memfs.FS, c Crash[Op], at int, again bool) {
 	if c.shown == len(c.Issued) {
 		twins[1] = fs.KillClone()
 	}
-	e.t.checked(c.Acked == 0)
 	err := e.verdict(fs, c)
 	if err == nil && twins[1] != nil {
 		err = e.showAgain(twins[1], c)

@@ -99,7 +99,7 @@ type tally struct {
 	mu      sync.Mutex
 	report  Report
 	failure *Failure
-	seen    map[stateKey]struct{}
+	seen    map[stateKey]order // where it was checked
 }
 
 func (t *tally) count(fn func(r *Report)) {
@@ -128,24 +128,23 @@ func (t *tally) point(depth int, pending []memfs.Op, states int) {
 	r.Chosen += states
 }
 
-// checked counts a state that is checked.
-func (t *tally) checked(vacuous bool) {
+// first reports whether a state is to be checked at o: it was not, or only at
+// a later point by a faster worker. So the first failure does not depend on
+// who is faster.
+func (t *tally) first(k stateKey, o order, vacuous bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.report.Distinct++
-	if vacuous {
-		t.report.Vacuous++
-	}
-}
-
-// first reports whether nobody has asked for this state before.
-func (t *tally) first(k stateKey) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ok := t.seen[k]; ok {
+	at, ok := t.seen[k]
+	if ok && !o.before(at) {
 		return false
 	}
-	t.seen[k] = struct{}{}
+	t.seen[k] = o
+	if !ok {
+		t.report.Distinct++
+		if vacuous {
+			t.report.Vacuous++
+		}
+	}
 	return true
 }
 

@@ -48,7 +48,7 @@ func Enumerate[S, Op any](c Config[S, Op]) (Report, error) {
 		return Report{}, err
 	}
 	c = c.withDefaults()
-	t := &tally{seen: map[stateKey]struct{}{}}
+	t := &tally{seen: map[stateKey]order{}}
 	t.report.Seed = c.Seed
 	err := c.crashes(t)
 	if err == nil && !t.failed.Load() {
