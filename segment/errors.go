@@ -92,6 +92,5 @@ var (
 	errPayloadSum    = corruptf("payload checksum mismatch")
 	errPadding       = corruptf("padding is not zero")
 	errShort         = corruptf("file ends inside a frame")
-	errUnused        = corruptf("zeros where a frame should be")
 	errDecompress    = corruptf("payload does not decompress to its length")
 )

@@ -155,8 +155,9 @@ func (l *Log) Cancel(p *Prepared) {
 // appendLocked adds a frame. REQUIRES: l.mu, and space reserved for it: so a
 // file is there for the segment that the frame goes to.
 func (l *Log) appendLocked(p *Prepared) LSN {
-	s := l.seg
-	if s.used >= s.usable {
+	s, taken := l.seg, int64(0)
+	if s.used >= s.usable || p.large && p.size > s.spare.room()-s.used {
+		taken = max(s.usable-s.used, 0) // wasted
 		s = l.rollLocked()
 	}
 	at := LSN(l.end.Load())
@@ -170,8 +171,9 @@ func (l *Log) appendLocked(p *Prepared) LSN {
 		n := segment.FrameHeaderSize + copy(dst[segment.FrameHeaderSize:], p.payload)
 		clear(dst[n:])
 	}
-	if excess := p.charge - (s.usable - s.used); excess > 0 {
-		l.avail.Add(excess) // lies in the slack
+	taken += min(p.size, s.usable-s.used)
+	if p.charge != taken {
+		l.avail.Add(p.charge - taken)
 	}
 	s.used += p.size
 	s.frames++

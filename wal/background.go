@@ -102,7 +102,7 @@ func (l *Log) unpublished() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.queue[0]
-	return s.old.waiting() && s.old.done.Load() == false
+	return s.old.waiting() && !s.old.done.Load()
 }
 
 // fullChunks reports whether a chunk that takes no more waits to be written.

@@ -45,18 +45,20 @@ type Log struct {
 
 	// Disk space: bytes of allocated files that nobody has reserved. See
 	// space.go.
-	avail, floor, smallMax atomic.Int64
+	avail, floor atomic.Int64
+	slack        int64
 
-	mu       sync.Mutex
-	seg      *pending   // takes the next frame; nil when read-only
-	queue    []*pending // segments not yet sealed, oldest first; the last is seg
-	chunks   []*chunk   // frames not yet written, in LSN order; the last may be cur
-	cur      *chunk     // takes the next small frame; nil: begin one
-	free     []*chunk   // written chunks for reuse
-	lowWater LSN        // for headers begun from now on
-	armed    bool       // the pacer knows of a batched write since the last sync began
-	space    spaceState
-	count    counters
+	mu        sync.Mutex
+	seg       *pending   // takes the next frame; nil when read-only
+	queue     []*pending // segments not yet sealed, oldest first; the last is seg
+	chunks    []*chunk   // frames not yet written, in LSN order; the last may be cur
+	cur       *chunk     // takes the next small frame; nil: begin one
+	free      []*chunk   // written chunks for reuse
+	lowWater  LSN        // for headers begun from now on
+	lowRecord LSN        // end of the record that says so; 0: a header does
+	armed     bool       // the pacer knows of a batched write since the last sync began
+	space     spaceState
+	count     counters
 
 	// Owned by whoever leads the group.
 	phys  *pending // the segment whose file is being written; nil before the first
@@ -156,9 +158,8 @@ func (l *Log) Err() error {
 func (l *Log) SetSegmentSize(n int64) {
 	n = min(max(n, MinSegmentSize), 1<<40)
 	l.mu.Lock()
-	l.space.setSize(n)
+	l.space.setSize(n, l.slack)
 	l.floor.Store(l.space.usable)
-	l.smallMax.Store(l.space.slack)
 	l.mu.Unlock()
 }
 

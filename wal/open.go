@@ -50,9 +50,9 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	l := &Log{fs: o.FS, dir: dir, o: o, releasing: make(chan struct{}, 1)}
 	l.releasing <- struct{}{}
-	l.space.setSize(o.SegmentSize)
+	l.slack = slackFor(o.SegmentSize)
+	l.space.setSize(o.SegmentSize, l.slack)
 	l.floor.Store(l.space.usable)
-	l.smallMax.Store(l.space.slack)
 	l.loop.init()
 	l.allocs.wake = make(chan struct{}, 1)
 	l.allocs.quit = make(chan struct{})

@@ -132,11 +132,11 @@ func (l *Log) adopt(f *file) error {
 // newestScan is what the frames of the newest segment say.
 type newestScan struct {
 	file     *file
+	from     LSN // what is below was not read: TAIL vouches for it
 	x        LSN // end of the valid frames
 	stop     segment.Stop
 	marks    LSN // highest durable mark
 	proven   LSN // a frame boundary
-	frames   uint64
 	torn     int64
 	lowWater LSN // highest, perhaps not durable
 	lowProof LSN // highest that is durable
@@ -145,10 +145,6 @@ type newestScan struct {
 
 // scanNewest reads the newest segment and decides how it ends.
 func (l *Log) scanNewest(f *file, d *directory) (*newestScan, error) {
-	s := &newestScan{
-		file: f, marks: f.h.Base, proven: f.h.Base,
-		lowWater: f.h.LowWater, lowProof: f.h.LowWater, highTime: f.h.HighTime,
-	}
 	t := testimony{
 		file: l.path(f.name), size: f.size.Load(), allocated: f.h.Allocated, outside: l.o.KnownDurable,
 	}
@@ -157,32 +153,26 @@ func (l *Log) scanNewest(f *file, d *directory) (*newestScan, error) {
 		// durable below the base of the newest segment, or truncated.
 		t.closed = d.tail.durable
 	}
-	known := max(t.closed, t.outside)
-	from := f.h.Base
-	if t.closed > from && d.tail.base == from && f.h.Offset(t.closed) <= t.size {
-		// What is below was durable, and TAIL has what there is to learn from it:
-		// an open after a clean Close costs the same at any size. Damage there is
-		// found like that of any older segment, when it is read.
-		from = t.closed
-		s.marks, s.proven = from, from
+	s := &newestScan{
+		file: f, from: f.h.Base, lowWater: f.h.LowWater, lowProof: f.h.LowWater, highTime: f.h.HighTime,
+	}
+	if t.closed > f.h.Base && d.tail.base == f.h.Base && f.h.Offset(t.closed) <= t.size {
+		// What is below was durable, and TAIL has what there is to learn from
+		// it. Damage there is found like that of any older segment, when it is
+		// read.
+		s.from = t.closed
 		s.lowWater, s.lowProof = max(s.lowWater, d.tail.lowWater), max(s.lowProof, d.tail.lowWater)
 		s.highTime = max(s.highTime, d.tail.highTime)
 	}
-	var lows []frameValue
-	sc := segment.NewScanner(f.f, t.size, f.h, segment.ScanOptions{From: from, Name: t.file, Codecs: &l.codecs})
-	err := s.readAll(sc, known, &lows)
-	if s.stop = sc.Stop(); s.stop == segment.StopRead {
+	lows, err := l.readNewest(s, &t)
+	if err == nil && s.x == s.from && s.from > f.h.Base && s.stop == segment.StopBad {
+		// No frame there and no end either: TAIL points to nowhere. Believe the
+		// frames.
+		s.from = f.h.Base
+		lows, err = l.readNewest(s, &t)
+	}
+	if err != nil {
 		return nil, err
-	}
-	if !errors.Is(err, io.EOF) {
-		t.reason = err
-	}
-	s.x = sc.Pos()
-	t.x, t.offset, t.stop, t.marks = s.x, f.h.Offset(s.x), s.stop, s.marks
-	if s.stop != segment.StopFooter {
-		if t.behind, err = segment.FindEvidence(f.f, t.size, f.h, s.x); err != nil {
-			return nil, fmt.Errorf("wal: %s: %w", t.file, err)
-		}
 	}
 	v, err := judge(&t)
 	if err != nil {
@@ -193,6 +183,34 @@ func (l *Log) scanNewest(f *file, d *directory) (*newestScan, error) {
 	}
 	s.settle(t.behind.Durable, lows)
 	return s, nil
+}
+
+// readNewest reads the frames from s.from on and what lies behind them.
+func (l *Log) readNewest(s *newestScan, t *testimony) ([]frameValue, error) {
+	f := s.file
+	var lows []frameValue
+	s.marks, s.proven = s.from, s.from
+	sc := segment.NewScanner(f.f, t.size, f.h, segment.ScanOptions{From: s.from, Name: t.file, Codecs: &l.codecs})
+	err := s.readAll(sc, max(t.closed, t.outside), &lows)
+	if s.stop = sc.Stop(); s.stop == segment.StopRead {
+		return nil, err
+	}
+	t.reason = ignoreEOF(err)
+	s.x = sc.Pos()
+	t.x, t.offset, t.stop, t.marks = s.x, f.h.Offset(s.x), s.stop, s.marks
+	if s.stop != segment.StopFooter {
+		if t.behind, err = segment.FindEvidence(f.f, t.size, f.h, s.x); err != nil {
+			return nil, fmt.Errorf("wal: %s: %w", t.file, err)
+		}
+	}
+	return lows, nil
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // frameValue is the value in a control frame and where the frame ends.
@@ -209,7 +227,6 @@ func (s *newestScan) readAll(sc *segment.Scanner, known LSN, lows *[]frameValue)
 			}
 			return err
 		}
-		s.frames++
 		s.marks = max(s.marks, f.Durable)
 		if f.LSN <= known {
 			s.proven = f.LSN

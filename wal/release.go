@@ -71,8 +71,8 @@ func (l *Log) raiseLowWater(ctx context.Context, lowWater LSN) error {
 	l.appendLocked(&p)
 	// From here on every segment that is begun carries the mark in its header:
 	// the record is in an older segment then, which recovery does not read.
-	l.lowWater = lowWater
 	end := LSN(l.end.Load())
+	l.lowWater, l.lowRecord = lowWater, end
 	l.mu.Unlock()
 	return l.commit(end, true)
 }

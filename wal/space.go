@@ -18,17 +18,20 @@ import (
 //
 //	| header | usable: a frame may start here | slack: the last frame's excess | footer |
 //
-// A small frame (up to smallMax, the least slack there is) that may start also
-// fits. So small frames waste nothing, and space is one number:
+// A small frame, not longer than the slack that every file has, fits wherever
+// it may start. So small frames waste nothing, and space is one number:
 //
 //	avail + charges = usable bytes of the spare files + max(usable − used, 0) of seg
 //
-// While avail ≥ 0, a frame with a reservation finds room in seg or a spare file
+// While avail ≥ 0, a frame with a reservation finds room in seg, or a spare file
 // to roll to: rolling happens at used ≥ usable, so then the spares hold at
-// least what is charged. A frame is charged its size, but no more than one
-// segment can take; what then lies in the slack is given back when it is
-// appended. A large frame first sees to it, in reserveSlow, that every file
-// that it may end up in has slack enough.
+// least what is charged.
+//
+// A large frame may find too little behind usable − used and slack; it then
+// rolls early and wastes what is left, less than its own size. So it is charged
+// twice its size, but no more than two segments. What a frame is charged and
+// does not take is given back when it is appended. A frame longer than a file
+// first has the spare files extended.
 //
 // Users leave `floor` bytes, one segment, to the system.
 
@@ -42,15 +45,17 @@ type spare struct {
 	size   int64 // changed under Log.mu
 }
 
+// room is the longest frame that the empty file can take.
+func (sp *spare) room() int64 { return sp.usable + sp.slack }
+
 // spaceState is the part of the books that Log.mu guards.
 type spaceState struct {
 	ready  []*spare
 	usable int64 // of files made from now on
-	slack  int64
 
-	large     int   // writes above smallMax between reserveSlow and Append or Cancel
-	largeCap  int64 // while large > 0: no file made is usable beyond, no frame charged more
-	wantSlack int64 // what they need in every file
+	large     int   // large frames between reserveSlow and Append or Cancel
+	largeCap  int64 // while large > 0: no file is usable beyond
+	wantRoom  int64 // what they need in an empty file
 	wantAvail int64 // somebody waits until avail is this
 	wantSpare bool  // somebody needs a spare whatever avail says
 
@@ -61,10 +66,15 @@ type spaceState struct {
 	serial   uint32 // of temporary names
 }
 
+// slackFor returns the slack of a log's files. It is the same for all files of
+// an open log, because a small frame may end up in any of them.
+func slackFor(segmentSize int64) int64 {
+	return min(max(segmentSize/16, 4096), 256<<10) &^ (segment.Align - 1)
+}
+
 // setSize sets the soft size of segment files.
-func (s *spaceState) setSize(n int64) {
-	s.slack = min(max(n/16, 4096), 256<<10) &^ (segment.Align - 1)
-	s.usable = (n - segment.HeaderSize - segment.FooterSize - s.slack) &^ (segment.Align - 1)
+func (s *spaceState) setSize(n, slack int64) {
+	s.usable = max(n-segment.HeaderSize-segment.FooterSize-slack, n/2) &^ (segment.Align - 1)
 }
 
 func (s *spaceState) take() *spare {
@@ -73,7 +83,7 @@ func (s *spaceState) take() *spare {
 	return sp
 }
 
-// addLarge counts a large frame and returns what it is charged.
+// addLargeLocked counts a large frame and returns what it is charged.
 func (l *Log) addLargeLocked(size int64) (charge int64) {
 	s := &l.space
 	if s.large == 0 {
@@ -83,12 +93,12 @@ func (l *Log) addLargeLocked(size int64) (charge int64) {
 		}
 	}
 	s.large++
-	return min(size, s.largeCap)
+	return 2 * min(size, s.largeCap)
 }
 
 func (s *spaceState) dropLarge() {
 	if s.large--; s.large == 0 {
-		s.wantSlack = 0
+		s.wantRoom = 0
 	}
 }
 
@@ -113,7 +123,7 @@ func (l *Log) reserve(p *Prepared, system bool) error {
 		floor = 0
 	}
 	p.charge = p.size
-	if p.size <= l.smallMax.Load() {
+	if p.size <= l.slack {
 		if left, ok := l.take(p.size, floor); ok {
 			if left < low {
 				l.allocs.kick()
@@ -143,7 +153,7 @@ func (l *Log) reserveSlow(p *Prepared, floor int64) error {
 	if l.space.busy {
 		first++ // that attempt may have begun before there was room
 	}
-	if p.size > l.smallMax.Load() {
+	if p.size > l.slack {
 		p.large = true
 		p.charge = l.addLargeLocked(p.size)
 	}
@@ -156,10 +166,10 @@ func (l *Log) reserveSlow(p *Prepared, floor int64) error {
 		}
 		l.mu.Lock()
 		if p.large {
-			l.space.wantSlack = max(l.space.wantSlack, p.size)
+			l.space.wantRoom = max(l.space.wantRoom, p.size)
 		}
 		l.space.wantAvail = max(l.space.wantAvail, p.charge+floor)
-		fits := !p.large || l.slackLocked() >= p.size
+		fits := !p.large || l.allTakeLocked(p.size)
 		failed, err := l.space.attempts > first, l.space.err
 		l.mu.Unlock()
 		if fits {
@@ -185,16 +195,14 @@ func (l *Log) forgetLarge(p *Prepared) {
 	}
 }
 
-// slackLocked returns the least slack of the files that the next frames go to.
-func (l *Log) slackLocked() int64 {
-	least := int64(segment.MaxLSN)
-	if sp := l.seg.spare; sp != nil {
-		least = sp.slack
-	}
+// allTakeLocked reports whether every spare file can take a frame of the size.
+func (l *Log) allTakeLocked(size int64) bool {
 	for _, sp := range l.space.ready {
-		least = min(least, sp.slack)
+		if sp.room() < size {
+			return false
+		}
 	}
-	return least
+	return true
 }
 
 // claimSpare waits until there is a spare file that no reservation counts on,
@@ -326,13 +334,11 @@ func (l *Log) nextStep() func() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := &l.space
-	if sp := l.seg.spare; sp == nil {
+	if l.seg.spare == nil {
 		return func() error { return l.addSpare(true) }
-	} else if sp.slack < s.wantSlack {
-		return func() error { return l.extend(sp) }
 	}
 	for _, sp := range s.ready {
-		if sp.slack < s.wantSlack {
+		if sp.room() < s.wantRoom {
 			return func() error { return l.extend(sp) }
 		}
 	}
@@ -346,17 +352,17 @@ func (l *Log) nextStep() func() error {
 	return nil
 }
 
-// extend gives a file more slack.
+// extend gives a spare file more slack.
 func (l *Log) extend(sp *spare) error {
 	l.mu.Lock()
-	want := l.space.wantSlack
-	size := segment.HeaderSize + sp.usable + want + segment.FooterSize
+	room := max(l.space.wantRoom, sp.room())
 	l.mu.Unlock()
+	size := segment.HeaderSize + room + segment.FooterSize
 	if err := sp.f.Allocate(size); err != nil {
-		return err
+		return fmt.Errorf("wal: allocate %d bytes: %w", size, err)
 	}
 	l.mu.Lock()
-	sp.slack, sp.size = max(sp.slack, want), max(sp.size, size)
+	sp.slack, sp.size = room-sp.usable, size
 	l.mu.Unlock()
 	return nil
 }
@@ -364,13 +370,14 @@ func (l *Log) extend(sp *spare) error {
 // addSpare makes one more file; for the current segment if that has none yet.
 func (l *Log) addSpare(forSeg bool) error {
 	l.mu.Lock()
-	sp := &spare{usable: l.space.usable, slack: max(l.space.slack, l.space.wantSlack), salt: l.o.random()}
+	sp := &spare{usable: l.space.usable, salt: l.o.random()}
 	if forSeg {
 		sp.usable, sp.salt = max(sp.usable, l.seg.used), l.seg.h.Salt
 	} else if l.space.large > 0 {
 		sp.usable = min(sp.usable, l.space.largeCap)
 	}
-	if l.end.Load()+uint64(2*sp.usable) >= uint64(segment.MaxLSN) {
+	sp.slack = max(l.slack, l.space.wantRoom-sp.usable)
+	if l.end.Load()+uint64(sp.room()+l.avail.Load()) >= uint64(segment.MaxLSN) {
 		l.mu.Unlock()
 		return fmt.Errorf("%w: the log's address space is used up", ErrFull)
 	}

@@ -18,6 +18,9 @@ import (
 // after a clean Close, known damage; when TAIL itself is missing or damaged,
 // nothing but that is lost. Since it is published after the segment's name is
 // durable, what it says holds in every later state of the directory.
+//
+// What it says is durable in the newest segment is not read again at open, so
+// that an open after a clean Close costs the same at any size.
 const tailName = "TAIL"
 
 // Part of the file format: never change.
@@ -70,6 +73,9 @@ func parseTail(b []byte) (t tailFile, err error) {
 	t.base = LSN(le.Uint64(b[32:]))
 	t.durable = LSN(le.Uint64(b[40:]))
 	t.lowWater, t.highTime = LSN(le.Uint64(b[48:])), int64(le.Uint64(b[56:]))
+	if (t.base|t.durable|t.lowWater)%segment.Align != 0 || t.durable < t.base {
+		return t, errors.New("wal: TAIL has impossible positions")
+	}
 	return t, nil
 }
 
@@ -104,7 +110,7 @@ func (l *Log) publishTail() {
 		lowWater: l.phys.h.LowWater, highTime: l.highTime.Load(),
 	}
 	l.mu.Lock()
-	if t.durable = l.Durable(); t.durable == l.End() {
+	if t.durable = l.Durable(); t.durable >= l.lowRecord {
 		t.lowWater = l.lowWater // its record is durable, too
 	}
 	l.mu.Unlock()

@@ -98,6 +98,7 @@ func (l *Log) cutLocked(t LSN) bool {
 	l.phys.cut = t
 	l.chunks, l.cur = nil, nil
 	l.beginLocked(h)
+	l.lowRecord = 0 // perhaps cut off; the new header has the mark
 	l.end.Store(uint64(t))
 	l.written.Store(uint64(t))
 	l.durable.Store(min(l.durable.Load(), uint64(t)))
