@@ -93,11 +93,7 @@ type Image struct {
 // OpenImage reads and verifies header and meta, not the parts. The file stays
 // the caller's until it succeeds; then Close closes it.
 func OpenImage(f vfs.File) (*Image, error) {
-	b := make([]byte, imageHeaderSize)
-	if err := readFull(f, b, 0); err != nil {
-		return nil, err
-	}
-	h, err := decodeImageHeader(b)
+	h, err := ReadImageHeader(f)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +113,15 @@ func OpenImage(f vfs.File) (*Image, error) {
 	}
 	im := &Image{ImageHeader: h, Size: size, f: f}
 	return im, im.decodeMeta(meta)
+}
+
+// ReadImageHeader reads and verifies the header of an image and nothing else.
+func ReadImageHeader(f vfs.File) (ImageHeader, error) {
+	b := make([]byte, imageHeaderSize)
+	if err := readFull(f, b, 0); err != nil {
+		return ImageHeader{}, err
+	}
+	return decodeImageHeader(b)
 }
 
 func (im *Image) decodeMeta(b []byte) error {

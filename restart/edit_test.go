@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/fastrestart/frs/restart"
@@ -132,7 +132,7 @@ func cut(t testing.TB, fsys vfs.FS, name string, size int64) {
 // replace gives a file other bytes, or makes it.
 func replace(t testing.TB, fsys vfs.FS, name string, b []byte) {
 	t.Helper()
-	if err := fsys.Remove(name); err != nil && !strings.Contains(err.Error(), "not exist") {
+	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	f, err := fsys.Create(name)

@@ -10,6 +10,7 @@ import (
 	"github.com/fastrestart/frs/index"
 	"github.com/fastrestart/frs/internal/op"
 	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/vfs"
 )
 
 // chooseImage opens the newest image that fits the log. older says that a
@@ -76,6 +77,62 @@ func (st *Store) fits(im *index.Image) error {
 		}
 	}
 	return errors.New("the log was cut and continued since")
+}
+
+// promised returns how far the images say that the log was durable: they are
+// published only after that (I21), so what is missing below is damage and not a
+// torn tail. Only an image taken while the newest segment was the newest counts;
+// what others say is older than that segment, or of another history. Images
+// that cannot be read say nothing.
+func (st *Store) promised(log string, cur current) (to LSN) {
+	newest, err := newestSegment(st.fs, log)
+	if err != nil {
+		return 0 // the log's own open says so better
+	}
+	dir := filepath.Join(st.dir, generationName(cur.generation), checkpointName)
+	names, err := imageNames(st.fs.List(dir))
+	if err != nil {
+		return 0
+	}
+	for _, name := range names {
+		h, err := readImageHeader(st.fs, filepath.Join(dir, name))
+		if err == nil && h.StoreID == cur.storeID && h.Lineage == cur.lineage().id && h.Generation == cur.generation &&
+			h.SegmentBase == uint64(newest.Base) && h.Epoch == newest.Epoch && h.SegmentSalt == newest.Salt {
+			to = max(to, LSN(h.To))
+		}
+	}
+	return to
+}
+
+func readImageHeader(fsys vfs.FS, name string) (index.ImageHeader, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return index.ImageHeader{}, err
+	}
+	h, err := index.ReadImageHeader(f)
+	return h, errors.Join(err, f.Close())
+}
+
+// newestSegment returns the header of the newest segment in a log's directory.
+func newestSegment(fsys vfs.FS, dir string) (h segment.Header, err error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return h, err
+	}
+	newest := ""
+	for _, name := range names {
+		base, epoch, ok := segment.ParseFileName(name)
+		last, lastEpoch, some := segment.ParseFileName(newest)
+		if ok && (!some || epoch > lastEpoch || epoch == lastEpoch && base > last) {
+			newest = name
+		}
+	}
+	f, err := fsys.Open(filepath.Join(dir, newest))
+	if err != nil {
+		return h, err
+	}
+	h, err = segment.ReadFileHeader(f)
+	return h, errors.Join(err, f.Close())
 }
 
 // adopt takes the regions of an image into a recovery, their parts unread.

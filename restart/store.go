@@ -226,21 +226,24 @@ func (st *Store) openLog() error {
 		cur = current{generation: 1, lineages: make([]lineage, 1)}
 	}
 	dir := logDir(st.dir, cur.generation)
+	var promised LSN
 	if found {
 		if err := st.logExists(dir); err != nil {
 			return err
 		}
+		promised = st.promised(dir, cur)
 	}
 	st.log, err = wal.Open(dir, wal.Options{
-		FS:          st.fs,
-		SegmentSize: st.firstSegmentSize(),
-		Policy:      fsync.Policy{Durability: st.durability, MaxDelay: st.opts.MaxDelay},
-		Compression: st.opts.Compression,
-		StoreID:     cur.storeID,
-		Lineage:     cur.lineage().id,
-		ReadOnly:    st.readOnly,
-		Time:        st.now,
-		Events:      st.opts.Events.Log,
+		FS:           st.fs,
+		SegmentSize:  st.firstSegmentSize(),
+		Policy:       fsync.Policy{Durability: st.durability, MaxDelay: st.opts.MaxDelay},
+		Compression:  st.opts.Compression,
+		StoreID:      cur.storeID,
+		Lineage:      cur.lineage().id,
+		KnownDurable: promised,
+		ReadOnly:     st.readOnly,
+		Time:         st.now,
+		Events:       st.opts.Events.Log,
 	})
 	st.current = cur
 	if err != nil || found {
