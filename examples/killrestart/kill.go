@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"strconv"
 	"time"
-
-	"github.com/fastrestart/frs/restart"
 )
 
 // child is a running writer.
@@ -18,14 +16,17 @@ type child struct {
 	ready chan struct{} // closed when it has opened the store
 	acked chan struct{} // closed when it has acknowledged what was asked for
 	done  chan error    // what ended the reading of its lines
+	// progress is the last that it said of itself. Read it once done has.
+	progress progress
 }
 
 // killOnce lets a child write, kills it, and checks what is left.
 func (r *runner) killOnce(ctx context.Context) error {
 	before := r.ledger.acked
 	// Now and then a child is killed while it opens the store that a kill left.
-	opening := r.result.Kills > 0 && r.rng.IntN(3) == 0
-	if err := r.killWriting(ctx); err != nil {
+	opening := r.entries == nil && r.result.Kills > 0 && r.rng.IntN(3) == 0
+	said, err := r.killWriting(ctx)
+	if err != nil {
 		return err
 	}
 	r.result.Kills++
@@ -38,24 +39,23 @@ func (r *runner) killOnce(ctx context.Context) error {
 	r.result.Issued, r.result.Acked = r.ledger.issued, r.ledger.acked
 	r.result.InFlight += inFlight
 	f := &findings{out: r.out}
-	first, err := r.checkStore(f)
-	if err == nil {
+	o, err := r.checkStore(ctx, f, said)
+	if err == nil && (r.entries == nil || r.result.Kills >= r.kills) { // with many entries only the last time
 		err = verify(ctx, r.dir, f)
 	}
 	if err != nil {
 		return err
 	}
-	r.result.Lost += f.nLost
-	r.result.Wrong += f.nWrong
-	r.result.Damaged += f.nDamaged
-	fmt.Fprintf(r.out, "kill %2d: %5d acknowledged, %d in flight; open %.1f ms, first read %.1f ms; lost %d, wrong %d\n",
-		r.result.Kills, r.ledger.acked-before, inFlight, milliseconds(r.opens), milliseconds(first), f.nLost, f.nWrong)
+	r.result.add(f)
+	fmt.Fprintf(r.out, "kill %2d: %5d acknowledged, %d in flight; predicted %.1f ms; %v; lost %d, wrong %d\n",
+		r.result.Kills, r.ledger.acked-before, inFlight, milliseconds(said.predicted), o, f.nLost, f.nWrong)
 	return nil
 }
 
 // killWriting kills a child at a random moment after it acknowledged its share
-// of the writes, more or less.
-func (r *runner) killWriting(ctx context.Context) error {
+// of the writes, more or less. It returns the last that the child said of
+// itself.
+func (r *runner) killWriting(ctx context.Context) (said progress, err error) {
 	left := max(r.config.acks-r.ledger.acked, 0)
 	kills := r.config.kills - r.result.Kills
 	share := (left + kills - 1) / kills
@@ -64,15 +64,16 @@ func (r *runner) killWriting(ctx context.Context) error {
 	}
 	c, err := r.start(ctx, max(share, 1))
 	if err != nil {
-		return err
+		return said, err
 	}
 	select {
 	case <-c.acked:
 	case err := <-c.done:
-		return c.died(err)
+		return said, c.died(err)
 	}
 	time.Sleep(time.Duration(r.rng.IntN(5000)) * time.Microsecond)
-	return c.kill()
+	err = c.kill()
+	return c.progress, err
 }
 
 // killOpening kills a child at a random moment of its recovery.
@@ -104,7 +105,9 @@ func (r *runner) start(ctx context.Context, n int) (*child, error) {
 		cmd: exec.CommandContext(ctx, self, writerCommand, "--dir", r.dir,
 			"--version", strconv.FormatUint(r.ledger.version, 10),
 			"--seed", strconv.FormatUint(r.rng.Uint64(), 10),
-			"--compact="+strconv.FormatBool(r.rng.IntN(2) == 0)),
+			"--compact="+strconv.FormatBool(r.entries == nil && r.rng.IntN(2) == 0),
+			"--entries", strconv.Itoa(r.config.entries),
+			"--overwritten", strconv.FormatUint(r.entries.overwritten(), 10)),
 		ready: make(chan struct{}),
 		acked: make(chan struct{}),
 		done:  make(chan error, 1),
@@ -120,6 +123,10 @@ func (r *runner) start(ctx context.Context, n int) (*child, error) {
 	target := r.ledger.acked + n
 	go func() {
 		c.done <- readLines(pipe, func(line string) error {
+			if p, ok := parseProgress(line); ok {
+				c.progress = p
+				return nil
+			}
 			word, w, err := parseLine(line)
 			switch {
 			case err != nil:
@@ -157,34 +164,4 @@ func (c *child) died(err error) error {
 		_ = c.cmd.Process.Kill()
 	}
 	return errors.Join(errors.New("the writing child ended by itself"), err, c.cmd.Wait())
-}
-
-// checkStore opens what the kill left, times it, and compares everything.
-func (r *runner) checkStore(f *findings) (firstRead time.Duration, err error) {
-	var path []byte
-	for p := range r.tree { // any one
-		path = []byte(p)
-		break
-	}
-	start := time.Now()
-	st, err := restart.Open(r.dir, options())
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	r.opens = time.Since(start)
-	rs, err := openRegions(st)
-	if err != nil {
-		return 0, err
-	}
-	_, _ = rs.files.Get(path) // judged below, with all others
-	firstRead = time.Since(start)
-
-	r.result.opens = append(r.result.opens, r.opens)
-	r.result.firstReads = append(r.result.firstReads, firstRead)
-	r.result.Recovery = st.Recovery()
-	r.result.TornBytes += r.result.Recovery.TornBytes
-	r.tree.check(rs.files, f)
-	r.ledger.check(rs, f)
-	return firstRead, nil
 }

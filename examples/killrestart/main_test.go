@@ -59,11 +59,99 @@ func TestKillsLoseNothing(t *testing.T) {
 		t.Errorf("%d kills, %d issued, %d acknowledged, %d in flight", r.Kills, r.Issued, r.Acked, r.InFlight)
 	case r.Lost+r.Wrong+r.Damaged != 0:
 		t.Errorf("lost %d, wrong %d, damaged %d", r.Lost, r.Wrong, r.Damaged)
+	case r.LoadedMS < r.CleanFirstReadMS || r.CleanFirstReadMS <= 0 || r.Rungs[restart.RungCleanImage] < 5 || r.PredictedMS <= 0:
+		t.Errorf("first read %v ms, loaded %v ms, predicted %v ms, rungs %v", r.CleanFirstReadMS, r.LoadedMS, r.PredictedMS, r.Rungs)
 	case r.OpenMS <= 0 || r.FirstReadMS < r.OpenMS || r.Recovery.Rung == "" || r.Recovery.Entries < 40:
 		t.Errorf("open %v ms, first read %v ms, recovery %v", r.OpenMS, r.FirstReadMS, r.Recovery)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestEntries: made-up input, overwritten at full speed while killing.
+func TestEntries(t *testing.T) {
+	var out, errs bytes.Buffer
+	status := runMain(t.Context(), []string{
+		"--entries", "3000", "--rounds", "2", "--acks", "100", "--dir", t.TempDir(), "--json",
+	}, &out, &errs)
+	t.Logf("%s%s", &out, &errs)
+	if status != 0 {
+		t.Fatalf("status %d", status)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	var r result
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil {
+		t.Fatalf("last line: %v", err)
+	}
+	switch {
+	case r.Entries != 3000 || r.Files != 0 || r.Kills != 2 || r.Acked < 100 || r.Recovery.Entries < 3000:
+		t.Errorf("%d entries, %d files, %d kills, %d acknowledged, recovery %v", r.Entries, r.Files, r.Kills, r.Acked, r.Recovery)
+	case r.Lost+r.Wrong+r.Damaged != 0:
+		t.Errorf("lost %d, wrong %d, damaged %d", r.Lost, r.Wrong, r.Damaged)
+	case r.CleanFirstReadMS <= 0 || r.KillFirstReadMS <= 0 || r.LoadedMS < r.CleanFirstReadMS || r.KillLoadedMS < r.KillFirstReadMS:
+		t.Errorf("first reads %v and %v ms, loaded %v and %v ms", r.CleanFirstReadMS, r.KillFirstReadMS, r.LoadedMS, r.KillLoadedMS)
+	case r.PredictedMS <= 0 || r.Rungs[restart.RungCleanImage] != 2:
+		t.Errorf("predicted %v ms, rungs %v", r.PredictedMS, r.Rungs)
+	}
+}
+
+// TestEntriesCheck spoils overwritten entries in every way the check looks for.
+func TestEntriesCheck(t *testing.T) {
+	for _, n := range []int{1, 2, 7, 100} {
+		st, err := restart.Open(t.TempDir(), restart.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs, err := openRegions(st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := func(i int, version uint64, value []byte) {
+			t.Helper()
+			if value == nil {
+				value = entryValue(nil, i, version)
+			}
+			if err := rs.entries.Put(entryKey(nil, i), value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e := newEntries(n)
+		for i := range n {
+			put(i, 0, nil)
+		}
+		last := uint64(n + n/2)
+		for v := uint64(1); v <= last; v++ {
+			put(e.at(v), v, nil)
+		}
+		check := func(lost, wrong int, durable uint64) {
+			t.Helper()
+			f := &findings{out: t.Output()}
+			if e.check(rs.entries, f, durable); f.nLost != lost || f.nWrong != wrong || e.overwritten() < last {
+				t.Errorf("%d entries: lost %d, wrong %d, want %d, %d; went on to %d", n, f.nLost, f.nWrong, lost, wrong, e.overwritten())
+			}
+		}
+		check(0, 0, 0)
+		check(0, 0, last)
+		check(1, 0, last+1) // what was on disk is gone
+		if n > 2 {
+			older := last - 1
+			put(e.at(older), older-uint64(min(n, int(older))), nil)
+			check(1, 0, last)
+			put(e.at(older), older+1, nil)
+			check(0, 1, last)
+			put(e.at(older), 0, make([]byte, 3))
+			check(0, 1, last)
+			put(e.at(older), 0, make([]byte, entryValueSize))
+			check(0, 1, last)
+			if err := rs.entries.Delete(entryKey(nil, e.at(older))); err != nil {
+				t.Fatal(err)
+			}
+			check(1, 1, last) // and fewer than there should be
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -180,6 +268,14 @@ func TestLines(t *testing.T) {
 			t.Errorf("%q is accepted", line)
 		}
 	}
+	if p, ok := parseProgress(strings.TrimSuffix(string(progress{7, 9}.line()), "\n")); !ok || p != (progress{7, 9}) {
+		t.Errorf("progress %v, %v", p, ok)
+	}
+	for _, line := range []string{"ready", "progress 1", "progress x 1", "progress 1 x", "issue w1/2 7 put"} {
+		if _, ok := parseProgress(line); ok {
+			t.Errorf("%q is taken for progress", line)
+		}
+	}
 	var got []string
 	err := readLines(strings.NewReader("a\nb\ncut"), func(line string) error {
 		got = append(got, line)
@@ -192,7 +288,7 @@ func TestLines(t *testing.T) {
 
 func TestUsageErrors(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()) // on Unix
-	for _, args := range [][]string{{"--kills", "0"}, {"--nonsense"}, {"extra"}, {"--source", filepath.Join(t.TempDir(), "missing")}} {
+	for _, args := range [][]string{{"--kills", "-1"}, {"--rounds", "0"}, {"--entries", "1", "--source", "."}, {"--entries", "2000000000"}, {"--nonsense"}, {"extra"}, {"--source", filepath.Join(t.TempDir(), "missing")}} {
 		var out, errs bytes.Buffer
 		if status := runMain(t.Context(), args, &out, &errs); status != exitFailed || errs.Len() == 0 {
 			t.Errorf("%v: status %d, message %q", args, status, &errs)

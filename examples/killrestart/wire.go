@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The child says on its standard output, one line each, in one write each (so
@@ -17,16 +18,19 @@ import (
 //	ready                             the store is open
 //	issue <key> <version> <put|del>   before the store is called
 //	ack   <key> <version> <put|del>   after the store has returned
+//	progress <version> <nanoseconds>  how far the overwriting of entries is on
+//	                                  disk, and how long a restart would take
 //
 // A line that is in the pipe outlives the child. So when the parent has read
 // to the end of the pipe it knows of every write that was ever issued, and
 // counts those as acknowledged of which it read the ack.
 const (
-	wordReady = "ready"
-	wordIssue = "issue"
-	wordAck   = "ack"
-	wordPut   = "put"
-	wordDel   = "del"
+	wordReady    = "ready"
+	wordIssue    = "issue"
+	wordAck      = "ack"
+	wordProgress = "progress"
+	wordPut      = "put"
+	wordDel      = "del"
 )
 
 // write is one write of the child. A version is used once in a run, and those
@@ -60,6 +64,27 @@ func parseLine(line string) (word string, w write, err error) {
 		return "", w, bad
 	}
 	return f[0], w, nil
+}
+
+// progress is what the child says of itself now and then.
+type progress struct {
+	durable   uint64        // version up to which entries were overwritten, on disk
+	predicted time.Duration // Metrics.PredictedRestart
+}
+
+func (p progress) line() []byte {
+	return fmt.Appendf(nil, "%s %d %d\n", wordProgress, p.durable, p.predicted)
+}
+
+// parseProgress is the inverse of line; ok is false for any other line.
+func parseProgress(line string) (p progress, ok bool) {
+	f := strings.Fields(line)
+	if len(f) != 3 || f[0] != wordProgress {
+		return p, false
+	}
+	v, err1 := strconv.ParseUint(f[1], 10, 64)
+	ns, err2 := strconv.ParseInt(f[2], 10, 64)
+	return progress{v, time.Duration(ns)}, err1 == nil && err2 == nil
 }
 
 // readLines calls f with every complete line until the pipe ends. A line that

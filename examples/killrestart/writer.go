@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"github.com/fastrestart/frs/restart"
 )
@@ -23,6 +24,7 @@ const (
 type writer struct {
 	st      *restart.Store
 	regions regions
+	entries *entries      // to overwrite; nil: none
 	version atomic.Uint64 // last one used
 	out     io.Writer
 }
@@ -35,11 +37,17 @@ func writerMain(args []string, stdout, stderr io.Writer) int {
 	version := f.Uint64("version", 0, "use higher versions than this")
 	seed := f.Uint64("seed", 1, "of the random choices")
 	compact := f.Bool("compact", false, "collect garbage all the time")
+	n := f.Int("entries", 0, "overwrite this many entries at full speed")
+	overwritten := f.Uint64("overwritten", 0, "go on behind this version of them")
 	if f.Parse(args) != nil {
 		return exitFailed
 	}
 	w := &writer{out: stdout}
 	w.version.Store(*version)
+	if *n > 0 {
+		w.entries = newEntries(*n)
+		w.entries.last.Store(*overwritten)
+	}
 	if err := w.run(*dir, *seed, *compact); err != nil {
 		fmt.Fprintf(stderr, "killrestart %s: %v\n", writerCommand, err)
 		return exitFailed
@@ -57,6 +65,9 @@ func (w *writer) run(dir string, seed uint64, compact bool) (err error) {
 	if w.regions, err = openRegions(w.st); err != nil {
 		return err
 	}
+	if err := w.reportOnce(); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprintln(w.out, wordReady); err != nil {
 		return err
 	}
@@ -67,6 +78,10 @@ func (w *writer) run(dir string, seed uint64, compact bool) (err error) {
 	if compact {
 		go func() { failed <- w.compact() }()
 	}
+	if w.entries != nil {
+		go func() { failed <- w.entries.overwrite(w.regions.entries) }()
+	}
+	go func() { failed <- w.report() }()
 	return <-failed
 }
 
@@ -108,6 +123,26 @@ func (w *writer) do(op write, pair bool) error {
 		return r.writes.Delete(key)
 	}
 	return r.writes.Put(key, value(op.key, op.version))
+}
+
+// report says every now and then how far it is.
+func (w *writer) report() error {
+	for range time.Tick(10 * time.Millisecond) {
+		if err := w.reportOnce(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) reportOnce() error {
+	p := progress{durable: w.entries.overwritten()}
+	if err := w.st.Sync(); err != nil {
+		return err
+	}
+	p.predicted = w.st.PredictedRestart()
+	_, err := w.out.Write(p.line())
+	return err
 }
 
 // compact moves what is live from the front of the log to its end, over and
