@@ -142,7 +142,7 @@ func (st *Store) writeImage(ctx context.Context) (info imageInfo, err error) {
 		return info, errors.Join(err, st.fs.Remove(tmp))
 	}
 	if err := st.fs.Rename(tmp, filepath.Join(dir, imageName(info.to, info.epoch))); err != nil {
-		return info, err
+		return info, errors.Join(err, st.fs.Remove(tmp))
 	}
 	if err := st.fs.SyncDir(dir); err != nil {
 		return info, err
