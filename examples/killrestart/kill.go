@@ -71,7 +71,15 @@ func (r *runner) killWriting(ctx context.Context) (said progress, err error) {
 	case err := <-c.done:
 		return said, c.died(err)
 	}
-	time.Sleep(time.Duration(r.rng.IntN(5000)) * time.Microsecond)
+	wait := time.Duration(r.rng.Int64N(int64(5 * time.Millisecond)))
+	if r.entries != nil { // there should be something to replay
+		wait = r.load/2 + time.Duration(r.rng.Int64N(int64(r.load)))
+	}
+	select {
+	case <-time.After(wait):
+	case err := <-c.done:
+		return said, c.died(err)
+	}
 	err = c.kill()
 	return c.progress, err
 }

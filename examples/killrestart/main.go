@@ -72,6 +72,7 @@ type config struct {
 	kills   int
 	acks    int // to be acknowledged in all
 	cold    bool
+	load    time.Duration
 	seed    uint64
 	keep    bool
 	json    bool
@@ -104,6 +105,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.entries, "entries", 0, "fill the store with `N` entries (keys of 16 bytes, values of 256) instead of a tree, and overwrite them at full speed while killing")
 	f.IntVar(&c.rounds, "rounds", 5, "reopen the store this many times after a clean close")
 	f.IntVar(&c.kills, "kills", 0, "kill the writing child this many times (default 12; with --entries as many as --rounds)")
+	f.DurationVar(&c.load, "load", time.Second, "with --entries, let the child write for half of `D` to one and a half besides")
 	f.BoolVar(&c.cold, "cold", false, "drop the system's page cache before each timed open (Linux, as root)")
 	f.IntVar(&c.acks, "acks", 10000, "let at least this many writes be acknowledged, over all kills")
 	f.Uint64Var(&c.seed, "seed", 0, "seed of the random choices (default: random, printed)")
@@ -115,8 +117,8 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	switch {
 	case f.NArg() > 0:
 		return c, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	case c.kills < 0 || c.acks < 0 || c.entries < 0 || c.rounds < 1:
-		return c, errors.New("--kills, --acks and --entries must be at least 0, --rounds at least 1")
+	case c.kills < 0 || c.acks < 0 || c.entries < 0 || c.rounds < 1 || c.load <= 0:
+		return c, errors.New("--kills, --acks and --entries must be at least 0, --rounds at least 1, --load above 0")
 	case c.entries > maxEntries:
 		return c, fmt.Errorf("--entries is at most %d", maxEntries)
 	case c.entries > 0 && c.source != "":
@@ -211,7 +213,7 @@ func (r *runner) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.tree, err = r.load(source); err != nil {
+	if r.tree, err = r.loadTree(source); err != nil {
 		return fmt.Errorf("load %s: %w", source, err)
 	}
 	r.result.Files, r.result.Bytes = len(r.tree), r.tree.bytes()

@@ -73,7 +73,7 @@ func TestKillsLoseNothing(t *testing.T) {
 func TestEntries(t *testing.T) {
 	var out, errs bytes.Buffer
 	status := runMain(t.Context(), []string{
-		"--entries", "3000", "--rounds", "2", "--acks", "100", "--dir", t.TempDir(), "--json",
+		"--entries", "3000", "--rounds", "2", "--acks", "100", "--load", "50ms", "--dir", t.TempDir(), "--json",
 	}, &out, &errs)
 	t.Logf("%s%s", &out, &errs)
 	if status != 0 {
@@ -288,7 +288,7 @@ func TestLines(t *testing.T) {
 
 func TestUsageErrors(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir()) // on Unix
-	for _, args := range [][]string{{"--kills", "-1"}, {"--rounds", "0"}, {"--entries", "1", "--source", "."}, {"--entries", "2000000000"}, {"--nonsense"}, {"extra"}, {"--source", filepath.Join(t.TempDir(), "missing")}} {
+	for _, args := range [][]string{{"--kills", "-1"}, {"--rounds", "0"}, {"--load", "0s"}, {"--entries", "1", "--source", "."}, {"--entries", "2000000000"}, {"--nonsense"}, {"extra"}, {"--source", filepath.Join(t.TempDir(), "missing")}} {
 		var out, errs bytes.Buffer
 		if status := runMain(t.Context(), args, &out, &errs); status != exitFailed || errs.Len() == 0 {
 			t.Errorf("%v: status %d, message %q", args, status, &errs)

@@ -30,8 +30,8 @@ func (t tree) bytes() (n int64) {
 // loadBatch is the number of bytes that become durable together while loading.
 const loadBatch = 4 << 20
 
-// load creates the store and puts every regular file below root into it.
-func (r *runner) load(root string) (t tree, err error) {
+// loadTree creates the store and puts every regular file below root into it.
+func (r *runner) loadTree(root string) (t tree, err error) {
 	start := time.Now()
 	st, err := restart.Open(r.dir, options())
 	if err != nil {
