@@ -158,6 +158,7 @@ func (l *Log) appendLocked(p *Prepared) LSN {
 	s, taken := l.seg, int64(0)
 	if s.used >= s.usable || p.large && p.size > s.spare.room()-s.used {
 		taken = max(s.usable-s.used, 0) // wasted
+		invariant.Check(s.used > 0, "wal: an empty segment takes every frame that has a reservation")
 		s = l.rollLocked()
 	}
 	at := LSN(l.end.Load())

@@ -155,6 +155,9 @@ func workloads() map[string][]step {
 		"frames across sectors":            puts(0, 30, 333, wal.Sync),
 		"a record larger than a segment": slices.Concat(
 			puts(0, 2, 100, wal.Batched), puts(2, 1, 100_000, wal.Sync), puts(3, 3, 30000, wal.Sync)),
+		"large records into empty segments": slices.Concat(
+			puts(0, 2, 100_000, wal.Batched), []step{{do: "roll"}}, puts(2, 1, 120_000, wal.Sync),
+			[]step{{do: "reopen"}}, puts(3, 1, 150_000, wal.Batched), []step{{do: "release", id: 3}}, puts(4, 3, 40_000, wal.Sync)),
 		"clean close and reopen": slices.Concat(
 			puts(0, 5, 15000, wal.Batched), []step{{do: "reopen"}}, puts(5, 3, 3000, wal.Sync),
 			[]step{{do: "reopen"}, {do: "reopen"}}, puts(8, 3, 30000, wal.Batched), []step{{do: "sync"}}),

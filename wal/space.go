@@ -31,7 +31,8 @@ import (
 // rolls early and wastes what is left, less than its own size. So it is charged
 // twice its size, but no more than two segments. What a frame is charged and
 // does not take is given back when it is appended. A frame longer than a file
-// first has the spare files extended.
+// first has those extended that are empty. An empty segment is never rolled
+// from: the next one would have its name.
 //
 // Users leave `floor` bytes, one segment, to the system.
 
@@ -169,7 +170,7 @@ func (l *Log) reserveSlow(p *Prepared, floor int64) error {
 			l.space.wantRoom = max(l.space.wantRoom, p.size)
 		}
 		l.space.wantAvail = max(l.space.wantAvail, p.charge+floor)
-		fits := !p.large || l.allTakeLocked(p.size)
+		fits := !p.large || l.seg.spare != nil && l.crampedLocked(p.size) == nil
 		failed, err := l.space.attempts > first, l.space.err
 		l.mu.Unlock()
 		if fits {
@@ -195,14 +196,18 @@ func (l *Log) forgetLarge(p *Prepared) {
 	}
 }
 
-// allTakeLocked reports whether every spare file can take a frame of the size.
-func (l *Log) allTakeLocked(size int64) bool {
+// crampedLocked returns a file that the next frame may be the first of and that
+// has not the room for it, nil if there is none.
+func (l *Log) crampedLocked(size int64) *spare {
+	if l.seg.used == 0 && l.seg.spare != nil && l.seg.spare.room() < size {
+		return l.seg.spare
+	}
 	for _, sp := range l.space.ready {
 		if sp.room() < size {
-			return false
+			return sp
 		}
 	}
-	return true
+	return nil
 }
 
 // claimSpare waits until there is a spare file that no reservation counts on,
@@ -337,10 +342,8 @@ func (l *Log) nextStep() func() error {
 	if l.seg.spare == nil {
 		return func() error { return l.addSpare(true) }
 	}
-	for _, sp := range s.ready {
-		if sp.room() < s.wantRoom {
-			return func() error { return l.extend(sp) }
-		}
+	if sp := l.crampedLocked(s.wantRoom); sp != nil {
+		return func() error { return l.extend(sp) }
 	}
 	if s.wantSpare && len(s.ready) > 0 && l.avail.Load() >= max(l.seg.usable-l.seg.used, 0) {
 		s.wantSpare = false
