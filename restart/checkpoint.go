@@ -168,12 +168,8 @@ func (st *Store) fillImage(ctx context.Context, w *index.ImageWriter) (info imag
 			info.parts++
 		}
 	}
-	info.to = st.log.End()
-	if err := st.log.Sync(); err != nil {
-		return info, err
-	}
-	seg, err := st.segmentBelow(info.to)
-	if err != nil {
+	var seg wal.SegmentInfo
+	if info.to, seg, err = st.durableEnd(); err != nil {
 		return info, err
 	}
 	info.epoch = seg.Epoch
@@ -189,14 +185,24 @@ func (st *Store) fillImage(ctx context.Context, w *index.ImageWriter) (info imag
 	return info, err
 }
 
-// segmentBelow returns the segment that the byte below a position is in.
-func (st *Store) segmentBelow(lsn LSN) (wal.SegmentInfo, error) {
-	for _, s := range st.log.Segments() {
-		if s.Base < lsn && lsn <= s.End {
-			return s, nil
+// durableEnd makes the log durable to where it ends now, and returns that and
+// the segment that the byte below is in. That segment may be compacted away
+// before it is found; then the log has grown, and a later end does as well.
+func (st *Store) durableEnd() (to LSN, seg wal.SegmentInfo, err error) {
+	for last := LSN(0); ; last = to {
+		to = st.log.End()
+		if err := st.log.Sync(); err != nil {
+			return to, seg, err
+		}
+		for _, seg := range st.log.Segments() {
+			if seg.Base < to && to <= seg.End {
+				return to, seg, nil
+			}
+		}
+		if to == last {
+			return to, seg, fmt.Errorf("restart: no segment holds LSN %d", to-1)
 		}
 	}
-	return wal.SegmentInfo{}, fmt.Errorf("restart: no segment holds LSN %d", lsn-1)
 }
 
 type copiedRegion struct {
