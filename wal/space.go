@@ -222,8 +222,8 @@ func (l *Log) claimSpare(begin func() bool) error {
 	l.mu.Unlock()
 	for {
 		changed := l.progress.wait()
-		if err := l.poison.Err(); err != nil {
-			return err
+		if l.closed.Load() || l.poison.Err() != nil { // nobody prepares files any more
+			return l.refusal()
 		}
 		l.mu.Lock()
 		if len(l.space.ready) > 0 && l.seg.spare != nil {
