@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fastrestart/frs/restart"
 )
@@ -77,6 +78,9 @@ func newStore(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if _, err := ships.PutWith([]byte("brief"), []byte("gone"), restart.WriteOptions{TTL: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ships.PutWith([]byte("lasting"), nil, restart.WriteOptions{TTL: 24 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Close(); err != nil {
@@ -160,12 +164,16 @@ func TestVerbs(t *testing.T) {
 	before := tree(t, dir)
 	for _, s := range []script{
 		{"stat $S", 0, `store [0-9a-f]{32}, generation 1, lineage [0-9a-f]{32}\nlog from LSN 4096 to (\d+), durable to \d+ at least\n.*segment 0000000000001000-00000001.seg  LSN 4096 to .*` +
+			`image \S+-00000001.img  LSN \d+ to \d+  10 entries in 128 parts  [0-9.]+ KiB  fits\n` +
+			`next restart: clean image, .* to replay, 128 parts to read as they are used; first read after about \d+\.\d ms\n  an estimate: .*\n` +
 			`region odd  3 entries  LocalRestartable  sync\nregion ships  \d entries  LocalRestartable  \w+  ordered\n`, ""},
 		{"stat --quick $S", 0, `store .*log from .*\.seg  LSN 4096 to \d+  [0-9.]+ \w+\n`, ""},
-		{"stat --json $S", 0, `{"dir".*"store_id":"[0-9a-f]{32}".*"name":"odd","entries":3.*}\n`, ""},
+		{"stat --exact $S", 0, `store .*recovery by clean image: 10 entries in 2 regions, .*region odd  3 entries  .*`, ""},
+		{"stat --exact --quick $S", 2, "", "exclude each other"},
+		{"stat --json $S", 0, `{"dir".*"store_id":"[0-9a-f]{32}".*"images":\[{"name":".*"fits":true}\],"restart":{"rung":"clean image",.*"name":"odd","entries":3,"exact":true.*}\n`, ""},
 		{"stat --json --quick $S", 0, `{"dir".*}\n`, ""},
-		{"verify $S", 0, `1 segments, .*, \d+ records \(11 puts, 2 deletes, 1 batches, 0 clears, 2 region changes\)\nlog from.*\nok\n`, ""},
-		{"verify --json $S", 0, `{.*"puts":11,.*"damage":\[\]}\n`, ""},
+		{"verify $S", 0, `1 segments, .*, \d+ records \(12 puts, 2 deletes, 1 batches, 0 clears, 2 region changes\)\nlog from.*\nok\n`, ""},
+		{"verify --json $S", 0, `{.*"puts":12,.*"damage":\[\]}\n`, ""},
 		{"dump $S", 0, `4096 region-create region=1 name=ships strategy=.*\d+ put region=1 key=ship-0 value=4B\n.*` +
 			`\d+ batch operations=2\n\d+/0 put region=1 key=ship-4 value=5B\n\d+/1 delete region=2 key=absent\n.*expires=.*`, ""},
 		{"dump --values --region 2 $S", 0, `\d+ region-create region=2 .*\n\d+ put region=2 key="\\xff\\x00" value="\\xfe"\n` +
@@ -175,14 +183,15 @@ func TestVerbs(t *testing.T) {
 		{"dump --to 4097 $S", 0, `4096 region-create [^\n]*\n`, ""},
 		{"dump --json --region 2 --values $S", 0, `.*"key":{"base64":"/wA="},"value_size":1,"value":{"base64":"/g=="}.*"key":"","value_size":9,.*"op":1,"kind":"delete".*`, ""},
 		{"get $S ships ship-4", 0, `moved`, ""},
-		{"get --json $S ships ship-4", 0, `{"region":"ships","key":"ship-4","value":"moved"}\n`, ""},
-		{"get --json --hex $S odd ff00", 0, `{"region":"odd","key":{"base64":"/wA="},"value":{"base64":"/g=="}}\n`, ""},
+		{"get --json $S ships ship-4", 0, `{"region":"ships","key":"ship-4","value":"moved","lsn":\d+}\n`, ""},
+		{"get --json $S ships lasting", 0, `{"region":"ships","key":"lasting","value":"","lsn":\d+,"expires":"2\d\d\d-.*Z"}\n`, ""},
+		{"get --json --hex $S odd ff00", 0, `{"region":"odd","key":{"base64":"/wA="},"value":{"base64":"/g=="},"lsn":\d+}\n`, ""},
 		{"get $S ships -- -dash", 3, "", `not found: key -dash in region "ships"`},
 		{"get $S ships ship-3", 3, "", `not found: key ship-3 in region "ships"`},
 		{"get $S ships brief", 3, "", `not found: key brief`},
 		{"get --json $S ships ship-3", 3, `{"error":"not found: .*","status":3}\n`, "not found"},
 		{"get $S planes ship-3", 3, "", `not found: region "planes"`},
-		{"keys $S ships", 0, "ship-0\nship-1\nship-2\nship-4\ntug\n", ""},
+		{"keys $S ships", 0, "lasting\nship-0\nship-1\nship-2\nship-4\ntug\n", ""},
 		{"keys $S ships --prefix ship-", 0, "ship-0\nship-1\nship-2\nship-4\n", ""},
 		{"keys --from ship-1 --to ship-4 $S ships", 0, "ship-1\nship-2\n", ""},
 		{"keys --from ship-2 --prefix ship- --limit 1 $S ships", 0, "ship-2\n", ""},

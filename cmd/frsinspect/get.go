@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fastrestart/frs/internal/inspect"
 	"github.com/fastrestart/frs/restart"
 )
 
@@ -13,13 +14,14 @@ var getVerb = verb{
 	help: `Prints the value as it is, without a newline behind it.
 
   --hex    KEY is hexadecimal
-  --json   print one object; a key or value that is not UTF-8 is printed as
-           {"base64": "..."}
+  --json   print one object, with the position of the entry's record and when
+           its time is over, if ever; a key or value that is not UTF-8 is
+           printed as {"base64": "..."}
 
 Exit status: 0 found, 1 damage, 2 could not look, 3 no such region or key.
 `,
 	example: `  $ frsinspect get --json /var/lib/app/data positions ship-17
-  {"region":"positions","key":"ship-17","value":"54.32,10.14"}
+  {"region":"positions","key":"ship-17","value":"54.32,10.14","lsn":4160}
 `,
 	define: func(c *command) func() error {
 		c.flags.BoolVar(&c.hex, "hex", false, "")
@@ -27,11 +29,13 @@ Exit status: 0 found, 1 damage, 2 could not look, 3 no such region or key.
 	},
 }
 
-// entryLine is an entry as JSON; keys leaves out the value.
+// entryLine is an entry as JSON; keys says no more than region and key.
 type entryLine struct {
-	Region string `json:"region"`
-	Key    data   `json:"key"`
-	Value  data   `json:"value,omitzero"`
+	Region  string      `json:"region"`
+	Key     data        `json:"key"`
+	Value   data        `json:"value,omitzero"`
+	LSN     inspect.LSN `json:"lsn,omitzero"`
+	Expires string      `json:"expires,omitzero"`
 }
 
 func (c *command) get() error {
@@ -43,7 +47,7 @@ func (c *command) get() error {
 	if err != nil {
 		return err
 	}
-	value, err := r.Get(key)
+	e, err := r.Entry(key)
 	if errors.Is(err, restart.ErrNotFound) {
 		err = fmt.Errorf("%w: key %s in region %q", errNotFound, c.text(key), r.Name())
 	}
@@ -51,8 +55,12 @@ func (c *command) get() error {
 		return err
 	}
 	if c.json {
-		return c.printJSON(entryLine{Region: r.Name(), Key: key, Value: value})
+		line := entryLine{Region: r.Name(), Key: e.Key, Value: e.Value, LSN: e.LSN}
+		if !e.Expires.IsZero() {
+			line.Expires = instant(e.Expires.UnixNano())
+		}
+		return c.printJSON(line)
 	}
-	_, err = c.out.Write(value)
+	_, err = c.out.Write(e.Value)
 	return err
 }

@@ -57,7 +57,9 @@ func openLogOf(dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := inspect.Open(vfs.Default, layout.Log, false)
+	l, err := inspect.OpenStore(vfs.Default, inspect.Store{
+		Log: layout.Log, StoreID: layout.StoreID, Lineage: layout.Lineage, Generation: layout.Generation,
+	})
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}

@@ -3,22 +3,26 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/fastrestart/frs/restart"
 )
 
 // everyVerb is a valid call of each verb on a directory.
 func everyVerb(dir string) [][]string {
-	return [][]string{{"stat", dir}, {"stat", "--quick", dir}, {"verify", dir}, {"dump", dir}, {"get", dir, "ships", "tug"}, {"keys", dir, "ships"}}
+	return [][]string{{"stat", dir}, {"stat", "--quick", dir}, {"stat", "--exact", dir}, {"verify", dir}, {"dump", dir}, {"get", dir, "ships", "tug"}, {"keys", dir, "ships"}}
 }
 
 // TestNoStore: what is no store cannot be looked at, and stays as it is.
@@ -92,11 +96,48 @@ func overwrite(t *testing.T, name string, off int64, b []byte) {
 	}
 }
 
-// TestDamage: a flipped bit in a record of a store that was closed.
+// TestDamage: flipped bits in a record of a store that was closed. What does
+// not read the record does not find it; verify reads everything.
 func TestDamage(t *testing.T) {
 	dir := newStore(t)
 	name := segmentFile(t, dir)
-	overwrite(t, name, 4096+200, []byte{0xff, 0xff})
+	overwrite(t, name, recordAt(t, dir, "tug")+33, []byte{0xff, 0xff})
+	before := tree(t, dir)
+	vars := strings.NewReplacer("$S", dir)
+	bad := regexp.QuoteMeta(name) + ` offset 4\d\d\d LSN 4\d\d\d to \d+ `
+	for _, s := range []script{
+		{"verify $S", 1, `.*DAMAGE ` + bad + `.*`, "the store is damaged: 1 places\n"},
+		{"verify --json $S", 1, `{.*"damage":\[{"file":"[^"]*\.seg","offset":4\d\d\d,[^]}]*}\]}\n`, "damaged"},
+		{"dump $S", 1, `.*DAMAGE ` + bad + `.*`, "damaged"},
+		{"dump --json $S", 1, `.*{"damage":{"file":.*`, "damaged"},
+		{"get $S ships tug", 1, "", `corrupt.*\.seg`},
+		{"get --json $S ships tug", 1, `{"error":".*","status":1,"damage":{"file":.*}}\n`, "corrupt"},
+		{"get $S ships ship-1", 0, "at 1", ""},
+		{"stat $S", 0, `.*region ships .*`, ""},
+	} {
+		s.run(t, vars)
+	}
+	if tree(t, dir) != before {
+		t.Error("looking changed the store")
+	}
+}
+
+// recordAt returns where in the store's only segment file the record of a key
+// of region ships is.
+func recordAt(t *testing.T, dir, key string) int64 {
+	t.Helper()
+	var e struct{ LSN int64 }
+	if r := call("get", "--json", dir, "ships", key); r.status != 0 || json.Unmarshal([]byte(r.out), &e) != nil {
+		t.Fatalf("%+v", r)
+	}
+	return e.LSN // the first is 4096, and so is the header's size
+}
+
+// TestRefused: damage that keeps the store from opening.
+func TestRefused(t *testing.T) {
+	dir := newStore(t)
+	name := segmentFile(t, dir)
+	overwrite(t, name, 200, []byte{0xff})
 	before := tree(t, dir)
 	for _, args := range everyVerb(dir) {
 		r := call(args...)
@@ -116,10 +157,9 @@ func TestDamage(t *testing.T) {
 	}
 	vars := strings.NewReplacer("$S", dir)
 	for _, s := range []script{
-		{"verify --json $S", 1, `{.*"refused":{"file":.*"damage":\[{"file":"[^"]*\.seg","offset":4\d\d\d,.*\]}\n`, "damaged"},
+		{"verify --json $S", 1, `{.*"refused":{"file":.*"damage":\[{"file":"[^"]*\.seg","offset":0,.*\]}\n`, "damaged"},
 		{"stat --json $S", 1, `{.*"refused":{"file":.*}\n`, "damaged"},
-		{"dump --json $S", 1, `.*{"damage":{"file":.*`, "damaged"},
-		{"get --json $S ships tug", 1, `{"error":".*","status":1,"damage":{"file":.*}}\n`, `corrupt`},
+		{"stat --exact $S", 1, `.*image [^\n]* does not fit: the log does not open\n.*DAMAGE .*`, "damaged"},
 	} {
 		s.run(t, vars)
 	}
@@ -130,7 +170,7 @@ func TestDamage(t *testing.T) {
 
 // TestMissingFiles: the store's own files.
 func TestMissingFiles(t *testing.T) {
-	for name, want := range map[string]int{"LOCK": 2, "CURRENT": 2, "gen-*/log/*.seg": 1} {
+	for name, want := range map[string]int{"LOCK": 2, "CURRENT": 1, "gen-*/log/*.seg": 1} {
 		dir := newStore(t)
 		files, err := filepath.Glob(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil || len(files) != 1 {
@@ -149,12 +189,29 @@ func TestMissingFiles(t *testing.T) {
 
 // TestDamagedCurrent: damage, but a later version of it is not.
 func TestDamagedCurrent(t *testing.T) {
-	for off, want := range map[int64]int{12: 1, 8: 2} {
+	for name, c := range map[string]struct {
+		offset int64
+		reseal bool
+		want   int
+	}{
+		"generation":           {12, false, 1},
+		"version":              {8, false, 1},
+		"version of later use": {8, true, 2},
+	} {
 		dir := newStore(t)
-		overwrite(t, filepath.Join(dir, "CURRENT"), off, []byte{77})
+		file := filepath.Join(dir, "CURRENT")
+		overwrite(t, file, c.offset, []byte{77})
+		if c.reseal {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := len(b) - 8
+			overwrite(t, file, int64(sum), binary.LittleEndian.AppendUint64(nil, xxhash.Sum64(b[:sum])))
+		}
 		for _, args := range everyVerb(dir) {
-			if r := call(args...); r.status != want || r.err == "" {
-				t.Errorf("%q with byte %d of CURRENT changed: %+v, want status %d", args, off, r, want)
+			if r := call(args...); r.status != c.want || r.err == "" {
+				t.Errorf("%q, %s of CURRENT changed: %+v, want status %d", args, name, r, c.want)
 			}
 		}
 	}
@@ -211,7 +268,7 @@ func baseOf(name string) (base int64, err error) {
 // TestLogAlone: the directory of a log without a store.
 func TestLogAlone(t *testing.T) {
 	log := filepath.Dir(segmentFile(t, newStore(t)))
-	for _, args := range everyVerb(log)[:4] {
+	for _, args := range everyVerb(log)[:5] {
 		if r := call(args...); r.status != 0 || r.out == "" {
 			t.Errorf("%q: %+v", args, r)
 		}

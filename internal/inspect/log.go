@@ -26,9 +26,10 @@ type Segment struct {
 
 // Log is a log to be looked at. It may be used concurrently. Close it when done.
 type Log struct {
-	fs   vfs.FS
-	dir  string
-	segs []Segment
+	fs    vfs.FS
+	dir   string
+	store *Store // nil: a log alone
+	segs  []Segment
 	// wal is the open log, tail what opening it found; refused is why it did
 	// not open.
 	wal     *wal.Log
@@ -43,7 +44,10 @@ type Log struct {
 // The error wraps fs.ErrNotExist if there is no log, vfs.ErrLocked if it is in
 // use, segment.ErrVersion if it is of another version, or is the file system's.
 func Open(fsys vfs.FS, dir string, lock bool) (*Log, error) {
-	l := &Log{fs: fsys, dir: dir}
+	return start(&Log{fs: fsys, dir: dir}, lock)
+}
+
+func start(l *Log, lock bool) (*Log, error) {
 	if err := l.open(lock); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -52,6 +56,9 @@ func Open(fsys vfs.FS, dir string, lock bool) (*Log, error) {
 
 func (l *Log) open(lock bool) (err error) {
 	o := wal.Options{FS: l.fs, ReadOnly: true, Lock: lock}
+	if l.store != nil {
+		o.StoreID, o.Lineage, o.KnownDurable = l.store.StoreID, l.store.Lineage, l.promised()
+	}
 	l.wal, err = wal.Open(l.dir, o)
 	if lock && errors.Is(err, fs.ErrNotExist) {
 		o.Lock = false // never locked by anybody

@@ -16,6 +16,9 @@ type Damage struct {
 	LSN    segment.LSN `json:"lsn,omitempty"`  // first that cannot be read
 	Last   segment.LSN `json:"last,omitempty"` // end of what is known to have been there
 	Reason string      `json:"reason"`
+	// TimeOnly: what is damaged is an image of the index. No data is lost, the
+	// next restart takes longer.
+	TimeOnly bool `json:"time_only,omitempty"`
 }
 
 // Counts says what the records of a log are.
@@ -35,17 +38,29 @@ type Counts struct {
 // Report is what [Log.Verify] found.
 type Report struct {
 	Stat
+	Images []Image  `json:"images,omitempty"` // of the store, the newest first
 	Counts Counts   `json:"counts"`
 	Damage []Damage `json:"damage"` // never nil
 }
 
 // Verify reads every byte of the log and checks every checksum, every record
-// and every operation of every batch. Damage is in the report; the error is
-// for what could not be looked at: a failing disk, a later version, the
-// context's end.
+// and every operation of every batch; then the same for the images of a store,
+// and that what they say of the log is so. It takes 16 bytes of memory for each
+// entry of an image. Damage is in the report; the error is for what could not be
+// looked at: a failing disk, a later version, the context's end.
 func (l *Log) Verify(ctx context.Context, progress Progress) (Report, error) {
 	v := verifier{rep: Report{Stat: l.Stat(), Damage: []Damage{}}, defined: map[uint32]bool{}, used: map[uint32]segment.LSN{}}
-	for f, err := range l.Frames(ctx, Range{}, progress) {
+	var err error
+	read := int64(0)
+	v.images, err = l.checkImages(ctx, func(n int64) {
+		if read += n; progress != nil {
+			progress(read, read+v.rep.Bytes)
+		}
+	})
+	if err != nil {
+		return v.rep, err
+	}
+	for f, err := range l.Frames(ctx, Range{}, progress.after(read)) {
 		if err == nil {
 			err = v.frame(f)
 		}
@@ -54,13 +69,28 @@ func (l *Log) Verify(ctx context.Context, progress Progress) (Report, error) {
 		}
 	}
 	v.regions()
+	damaged := len(v.rep.Damage) > 0
+	for _, c := range v.images {
+		c.finish(damaged)
+		v.rep.Damage = append(v.rep.Damage, c.damage...)
+		v.rep.Images = append(v.rep.Images, c.Image)
+	}
 	return v.rep, nil
+}
+
+// after returns a progress that goes on behind so many bytes.
+func (p Progress) after(read int64) Progress {
+	if p == nil {
+		return nil
+	}
+	return func(done, total int64) { p(read+done, read+total) }
 }
 
 type verifier struct {
 	rep     Report
 	defined map[uint32]bool        // regions created or dropped
 	used    map[uint32]segment.LSN // regions with other records, and the first
+	images  []*imageCheck
 }
 
 // damage adds err to the report if it says that something is damaged.
@@ -83,6 +113,9 @@ func (v *verifier) frame(f segment.Frame) error {
 	o, err := op.Decode(f.Payload)
 	if err != nil {
 		return recordError(f, err)
+	}
+	for _, c := range v.images {
+		c.frame(f, o)
 	}
 	if o.Kind != op.KindBatch {
 		v.record(f.LSN, o)
