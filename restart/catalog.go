@@ -84,7 +84,7 @@ func (st *Store) openRegion(name string, o RegionOptions) (r *Region, end LSN, e
 	}
 	o.Strategy = LocalRestartable
 	r = newRegion(st, st.catalog.nextID)
-	r.name, r.opts = name, o
+	r.name, r.opts, r.pinned = name, o, o.Durability
 	r.durability.Store(uint32(o.Durability))
 	payload := op.AppendRegionCreate(nil, op.Region{ID: r.id, Name: name, Options: encodeOptions(o)})
 	r.position, end, err = st.appendCatalog(payload)

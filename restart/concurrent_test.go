@@ -168,7 +168,8 @@ func TestCloseMeetsEverything(t *testing.T) {
 		wg.Go(func() { untilClosed(t, "scan", func() error { way++; return scanAll(r, way) }) })
 		wg.Go(func() {
 			untilClosed(t, "get", func() error {
-				k := fmt.Sprintf("w%d-%03d", way%2, ops.Load()%300)
+				n := ops.Load()
+				k := fmt.Sprintf("w%d-%03d", n%2, n%300)
 				v, err := r.Get([]byte(k))
 				if errors.Is(err, restart.ErrNotFound) {
 					return nil
