@@ -149,20 +149,21 @@ func (l *Log) appendMark() bool {
 }
 
 // finish is Close's part for a log that can be written: everything durable, a
-// mark that says so, the newest segment sealed.
+// mark that says so, the newest segment sealed. Afterwards nobody flushes: what
+// is appended by a Prepared that Close did not wait for must not end up behind
+// the footer.
 func (l *Log) finish() error {
-	if err := l.poison.Err(); err != nil {
-		return err
+	err := l.poison.Err()
+	if err == nil && (l.End() > l.Durable() || l.unpublished()) {
+		err = l.force()
 	}
-	if end := l.end.Load(); LSN(end) > l.Durable() || l.unpublished() {
-		if err := l.force(); err != nil {
-			return err
-		}
+	if err == nil {
+		l.appendMark()
 	}
-	l.appendMark()
 	return l.group.Exclusive(func() error {
-		if l.phys == nil {
-			return nil // nothing was written since Open
+		l.lead.closed = true
+		if err != nil || l.phys == nil { // nil: nothing was written since Open
+			return err
 		}
 		return l.sealNewest()
 	})
@@ -174,17 +175,18 @@ func (l *Log) sealNewest() error {
 	if err := l.poison.Err(); err != nil {
 		return err
 	}
-	if err := l.writeOut(l.capture(false)); err != nil {
+	w := l.capture(false) // what is appended from here on is not part of the log
+	if err := l.writeOut(w); err != nil {
 		return err
 	}
 	s := l.phys
-	if err := l.writeFooter(s); err != nil {
+	if err := l.writeFooter(s, w.seal); err != nil {
 		return err
 	}
 	if err := l.syncPhys(); err != nil {
 		return err
 	}
-	l.setDurable(s.end())
+	l.setDurable(w.end)
 	l.newestSealed.Store(true)
 	l.publishTail()
 	if err := l.poison.Err(); err != nil {

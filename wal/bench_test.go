@@ -110,7 +110,7 @@ func slowDisk(delay time.Duration) vfs.FS {
 		return vfs.Default
 	}
 	return errfs.Wrap(vfs.Default, errfs.Rule{
-		Kinds: errfs.SyncData, Times: errfs.Forever, Before: func(errfs.Op) { time.Sleep(delay) },
+		Kinds: errfs.SyncData, Times: errfs.Forever, Before: func(errfs.Op) { <-time.After(delay) },
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fastrestart/frs/fsync"
+	"github.com/fastrestart/frs/segment"
 )
 
 // span is a run of frames that a flush writes.
@@ -17,7 +18,8 @@ type span struct {
 // work is what a flush covers, decided under the lock at its beginning.
 type work struct {
 	end  LSN
-	last *pending // the segment that takes frames
+	last *pending       // the segment that takes frames
+	seal segment.Footer // for last, if it ends here
 }
 
 // flush writes, and syncs if asked, everything appended until now. It is called
@@ -29,6 +31,9 @@ func (l *Log) flush(r fsync.Request) error {
 	}
 	if l.covered(r) {
 		return nil
+	}
+	if l.lead.closed {
+		return ErrClosed
 	}
 	w := l.capture(r.Sync)
 	err := l.writeOut(w)
@@ -70,7 +75,7 @@ func (l *Log) capture(sync bool) work {
 		l.armed = false
 		l.pacer.Begin()
 	}
-	return work{end: LSN(l.end.Load()), last: l.seg}
+	return work{end: LSN(l.end.Load()), last: l.seg, seal: l.seg.footerLocked()}
 }
 
 // writeOut brings the captured frames to their files, rolling where a segment

@@ -99,8 +99,9 @@ func (s *pending) end() LSN { return s.h.Base + LSN(s.used) }
 
 // leadState counts what only the leader of the group changes.
 type leadState struct {
-	force bool        // give the last segment a file even without frames
-	full  atomic.Bool // the last flush failed for want of space
+	force  bool        // give the last segment a file even without frames
+	closed bool        // nobody flushes any more
+	full   atomic.Bool // the last flush failed for want of space
 
 	writes, bytes, syncs, sealed atomic.Uint64
 	syncTime                     atomic.Int64

@@ -10,9 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/segment"
-	"github.com/fastrestart/frs/vfs"
 	"github.com/fastrestart/frs/vfs/memfs"
 	"github.com/fastrestart/frs/wal"
 )
@@ -386,76 +384,4 @@ func background(wg *sync.WaitGroup, stop chan struct{}, f func() error, t *testi
 			}
 		}
 	})
-}
-
-// TestOptions: every problem is named at once.
-func TestOptions(t *testing.T) {
-	_, err := wal.Open(dir, wal.Options{
-		FS: memfs.New(), SegmentSize: 5, Compression: 9, MaxUnwritten: -1, FirstLSN: 4097,
-		Policy: fsync.Policy{Durability: 77},
-	})
-	for _, name := range []string{"SegmentSize", "compression", "MaxUnwritten", "FirstLSN", "durability"} {
-		if err == nil || !bytes.Contains([]byte(err.Error()), []byte(name)) {
-			t.Errorf("%s is not named in %v", name, err)
-		}
-	}
-}
-
-// TestLock: with Options.Lock a log is opened once, or by readers only.
-func TestLock(t *testing.T) {
-	fs := memfs.New()
-	l, err := wal.Open(dir, wal.Options{FS: fs, Lock: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, readOnly := range []bool{false, true} {
-		if _, err := wal.Open(dir, wal.Options{FS: fs, Lock: true, ReadOnly: readOnly}); !errors.Is(err, vfs.ErrLocked) {
-			t.Errorf("second open: %v", err)
-		}
-	}
-	mustClose(t, l)
-	mustClose(t, mustOpen(t, wal.Options{FS: fs, Lock: true}))
-	wantNoOpenFiles(t, fs)
-}
-
-// TestEmptySessions: a log that is opened and closed without a write does not
-// grow.
-func TestEmptySessions(t *testing.T) {
-	fs := memfs.New()
-	l := mustOpen(t, smallOptions(fs))
-	mustPut(t, l, 0, 100, wal.Sync)
-	mustClose(t, l)
-	before := fs.Fingerprint()
-	for range 3 {
-		mustClose(t, mustOpen(t, smallOptions(fs)))
-	}
-	if fs.Fingerprint() != before {
-		t.Error("an open and close without a write changed files")
-	}
-}
-
-// TestEvents: what happens is told, once.
-func TestEvents(t *testing.T) {
-	fs := memfs.New()
-	var mu sync.Mutex
-	count := map[string]int{}
-	add := func(what string) { mu.Lock(); count[what]++; mu.Unlock() }
-	o := smallOptions(fs)
-	o.Events = wal.Events{
-		SegmentBegun:     func(wal.SegmentInfo) { add("begun") },
-		SegmentSealed:    func(i wal.SegmentInfo) { add("sealed") },
-		SegmentsReleased: func(i []wal.SegmentInfo) { add("released") },
-	}
-	l := mustOpen(t, o)
-	mustPut(t, l, 0, 100, wal.Sync)
-	if err := errors.Join(l.Roll(), l.Roll(), l.Release(t.Context(), l.Durable())); err != nil {
-		t.Fatal(err)
-	}
-	mustClose(t, l)
-	want := map[string]int{"begun": 2, "sealed": 2, "released": 1}
-	for what, n := range want {
-		if count[what] != n {
-			t.Errorf("%s %d times, want %d", what, count[what], n)
-		}
-	}
 }

@@ -70,8 +70,9 @@ type Options struct {
 	KnownDurable LSN
 	// ReadOnly never creates, cuts, renames or removes a file.
 	ReadOnly bool
-	// Lock takes the lock file LOCK in the directory, shared for ReadOnly. Off
-	// by default: the owner of the directory above locks it.
+	// Lock takes the lock file LOCK in the directory; shared for ReadOnly, and
+	// then it must exist. Off by default: the owner of the directory above
+	// locks it.
 	Lock bool
 	// Time returns the store time, unix ns, for headers and marks. nil: the
 	// wall clock. Values below the highest seen are raised to it.

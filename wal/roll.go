@@ -30,7 +30,10 @@ import (
 
 // seal ends the physical segment: steps 1 to 3.
 func (l *Log) seal(s *pending) error {
-	if err := l.writeFooter(s); err != nil {
+	l.mu.Lock()
+	footer := s.footerLocked()
+	l.mu.Unlock()
+	if err := l.writeFooter(s, footer); err != nil {
 		return err
 	}
 	if err := l.syncPhys(); err != nil {
@@ -42,12 +45,17 @@ func (l *Log) seal(s *pending) error {
 	return l.trim(s)
 }
 
-// writeFooter writes the footer behind the last frame.
-func (l *Log) writeFooter(s *pending) error {
-	l.mu.Lock()
-	s.sealedLen = s.used
-	f := segment.Footer{Frames: s.frames, End: s.end(), Durable: s.high, Hash: s.hash.Sum64(), Salt: s.h.Salt}
-	l.mu.Unlock()
+// footerLocked returns the footer of a segment that would end now, but for the
+// hash. REQUIRES: Log.mu.
+func (s *pending) footerLocked() segment.Footer {
+	return segment.Footer{Frames: s.frames, End: s.end(), Durable: s.high, Salt: s.h.Salt}
+}
+
+// writeFooter writes the footer behind the last frame. REQUIRES: all frames
+// below f.End are written and no others.
+func (l *Log) writeFooter(s *pending, f segment.Footer) error {
+	s.sealedLen = int64(f.End - s.h.Base)
+	f.Hash = s.hash.Sum64()
 	if _, err := s.file.f.WriteAt(f.Append(nil), s.h.Offset(f.End)); err != nil {
 		return l.failed("write footer", err)
 	}
@@ -66,7 +74,7 @@ func (l *Log) trim(s *pending) error {
 	l.space.zeroed = s.syncs >= manySyncs
 	l.mu.Unlock()
 	l.lead.sealed.Add(1)
-	info := entry{s.file, s.end()}.info()
+	info := entry{s.file, s.h.Base + LSN(s.sealedLen)}.info()
 	info.Sealed = true
 	l.o.Events.segmentSealed(info)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -456,11 +457,11 @@ func (l *Log) dropSpare(sp *spare) error {
 	return errors.Join(sp.f.Close(), l.fs.Remove(l.path(sp.name)))
 }
 
-// dropSpares removes the files that were prepared for nothing, at Close.
+// dropSpares removes the files that were prepared for nothing, at Close. They
+// stay in the books: an Append that Close did not wait for may still roll.
 func (l *Log) dropSpares() error {
 	l.mu.Lock()
-	list := l.space.ready
-	l.space.ready = nil
+	list := slices.Clone(l.space.ready)
 	var errs []error
 	for _, s := range l.queue {
 		switch {
