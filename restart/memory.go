@@ -3,6 +3,7 @@ package restart
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/fastrestart/frs/index"
@@ -33,6 +34,25 @@ func (st *Store) makeRoom(n int) error {
 	return st.evict(int64(n))
 }
 
+// tryRoom is makeRoom for a value that was read and need not stay: it looks at a
+// few pages and never waits, so that a read costs the same when there is
+// nothing left that could leave memory.
+func (st *Store) tryRoom(n int) bool {
+	over := func() int64 { return st.pool.Used() + int64(n) - st.pool.Limit() }
+	if over() <= 0 {
+		return true
+	}
+	if !st.evictor.mu.TryLock() {
+		return false
+	}
+	defer st.evictor.mu.Unlock()
+	st.evictRound(over, readPages)
+	return over() <= 0
+}
+
+// readPages is how many pages the hand may pass for a read.
+const readPages = 16
+
 // evict frees memory until n more bytes are within the limit, or nothing can
 // leave any more. What is not written yet is written first.
 func (st *Store) evict(n int64) error {
@@ -51,13 +71,14 @@ func (st *Store) evict(n int64) error {
 				return st.logError(err)
 			}
 		}
-		st.evictRound(over)
+		st.evictRound(over, math.MaxInt)
 	}
 	return nil
 }
 
-// evictRound moves the hand once around the store, or until over is done.
-func (st *Store) evictRound(over func() int64) {
+// evictRound moves the hand once around the store, or until over is done or it
+// passed that many pages.
+func (st *Store) evictRound(over func() int64, pages int) {
 	regions := st.catalog.all()
 	if len(regions) == 0 {
 		return
@@ -74,9 +95,10 @@ func (st *Store) evictRound(over func() int64) {
 		for ; st.evictor.shard < len(r.shards); st.evictor.shard++ {
 			for st.evictor.cursor < index.EndTag {
 				need := over()
-				if need <= 0 {
+				if need <= 0 || pages == 0 {
 					return
 				}
+				pages--
 				st.evictor.cursor = st.evictPage(r, st.evictor.shard, st.evictor.cursor, need)
 			}
 			st.evictor.cursor = 0

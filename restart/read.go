@@ -121,10 +121,9 @@ func (r *Region) faultIn(dst, key []byte, h uint64, at position) ([]byte, error)
 // install puts a value that was read at a position back into memory, unless
 // the entry changed meanwhile or memory has no room.
 func (r *Region) install(h uint64, key, value []byte, at position) {
-	if r.st.makeRoom((&index.CellSpec{Key: key, Value: value, Expiry: 1, InBatch: true}).Size()) != nil {
-		return
+	if r.st.tryRoom((&index.CellSpec{Key: key, Value: value, Expiry: 1, InBatch: true}).Size()) {
+		r.fill(h, key, value, at)
 	}
-	r.fill(h, key, value, at)
 }
 
 // fill puts a value that was read at a position into its entry's cell, unless
