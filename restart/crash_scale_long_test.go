@@ -1,0 +1,8 @@
+//go:build long
+
+package restart_test
+
+const (
+	crashStates     = 40
+	crashRecoveries = 40
+)
