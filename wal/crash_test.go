@@ -182,12 +182,12 @@ func TestCrash(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := wal.Options{SegmentSize: wal.MinSegmentSize}
-			states := 40
+			states, recovery := 40, 20
 			if testing.Short() {
-				states = 12
+				states, recovery = 8, 5
 			}
 			crashtest.Run(t, crashtest.Config[*machine, step]{
-				Dir: dir, Ops: steps, MaxStates: states, Recovery: 20, Promise: promise,
+				Dir: dir, Ops: steps, MaxStates: states, Recovery: recovery, Promise: promise,
 				Open:  func(fs vfs.FS, dir string) (*machine, error) { return openMachine(fs, dir, o) },
 				Apply: (*machine).apply,
 				Close: func(m *machine) error { return m.Close() },

@@ -107,6 +107,9 @@ func (s specimen) each(t *testing.T, damage func(file []byte, at int) []byte) (c
 			if at > used+64 {
 				at += 4095
 			}
+			if testing.Short() && at%3 != 0 {
+				continue
+			}
 			if at > 200 && at < segment.HeaderSize-20 {
 				at += 36 // zeros of the header, all under one checksum
 			}
@@ -171,7 +174,7 @@ func TestDamageAnywhere(t *testing.T) {
 				if damage.wide {
 					s.promised = s.sealed
 				}
-				if n := s.each(t, damage.do); n < 1000 {
+				if n := s.each(t, damage.do); n < 300 {
 					t.Errorf("only %d cases", n)
 				}
 			})

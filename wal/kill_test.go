@@ -62,7 +62,11 @@ func TestKillThenPowerFailure(t *testing.T) {
 			fs.OnOp(func(op memfs.Op) {
 				issued, durable := j.get()
 				kill := kills.Add(1)
-				for seed := 10 * kill; seed < 10*kill+3 && !t.Failed(); seed++ {
+				seeds := uint64(3)
+				if testing.Short() {
+					seeds = 1
+				}
+				for seed := 10 * kill; seed < 10*kill+seeds && !t.Failed(); seed++ {
 					if err := killed(fs.KillClone(), issued, durable, seed); err != nil {
 						t.Errorf("kill after %v, seed %d: %v", op, seed, err)
 					}
