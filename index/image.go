@@ -130,6 +130,7 @@ func (im *Image) decodeMeta(b []byte) error {
 	}
 	n := le.Uint32(b)
 	b = b[4:]
+	entries := uint64(0)
 	for range n {
 		r, rest, err := decodeImageRegion(b, int64(im.metaAt))
 		if err != nil {
@@ -137,6 +138,12 @@ func (im *Image) decodeMeta(b []byte) error {
 		}
 		im.Regions = append(im.Regions, r)
 		b = rest
+		for i := range r.Parts {
+			entries += uint64(r.Parts[i].Entries)
+		}
+	}
+	if entries != im.ImageHeader.Entries {
+		return imageError("%d entries in the parts, %d in the header", entries, im.ImageHeader.Entries)
 	}
 	if len(b) != 0 {
 		return imageError("%d bytes behind the meta", len(b))

@@ -26,6 +26,7 @@ const (
 	imageVersion    = 1
 	imageHeaderSize = 4096
 	imageSumAt      = imageHeaderSize - 8
+	imageFieldsEnd  = 128 // zeros follow
 
 	// MinPartBits and MaxPartBits bound how many parts a region has: 64 to 4096.
 	MinPartBits = ShardBits
@@ -133,6 +134,11 @@ func decodeImageHeader(b []byte) (h ImageHeader, err error) {
 	if h.metaAt < imageHeaderSize || h.metaLen > maxImageMeta || h.From > h.To || h.To > MaxLSN {
 		return h, imageError("header fields")
 	}
+	for _, reserved := range b[imageFieldsEnd:imageSumAt] {
+		if reserved != 0 {
+			return h, imageError("reserved bytes of the header")
+		}
+	}
 	return h, nil
 }
 
@@ -180,7 +186,7 @@ func decodeImageRegion(b []byte, end int64) (r ImageRegion, rest []byte, err err
 	for i := range r.Parts {
 		p := &r.Parts[i]
 		*p = ImagePart{Offset: int64(le.Uint64(b)), Length: int64(le.Uint32(b[8:])), Entries: int(le.Uint32(b[12:])), Sum: le.Uint64(b[16:])}
-		if p.Offset < imageHeaderSize || p.Length > end-p.Offset || int64(p.Entries)*imageEntryFixed > p.Length {
+		if p.Offset < imageHeaderSize || p.Length > end-p.Offset || int64(le.Uint32(b[12:]))*imageEntryFixed > p.Length {
 			return r, nil, imageError("place of part %d of region %q", i, r.Name)
 		}
 		b = b[imagePartSize:]
@@ -229,7 +235,7 @@ func NextImageEntry(b []byte) (e ImageEntry, rest []byte, err error) {
 	word := le.Uint64(b)
 	keyLen := le.Uint32(b[12:])
 	e.LSN, e.ValueLen, e.ValueHash = word&MaxLSN, int(le.Uint32(b[8:])), le.Uint64(b[16:])
-	if word&^(MaxLSN|imageFlagExpiry|imageFlagOp) != 0 || keyLen > MaxKey || e.ValueLen > MaxValue {
+	if word&^(MaxLSN|imageFlagExpiry|imageFlagOp) != 0 || keyLen > MaxKey || le.Uint32(b[8:]) > MaxValue {
 		return e, nil, imageError("fields of an entry")
 	}
 	b = b[imageEntryFixed:]

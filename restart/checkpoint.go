@@ -78,7 +78,7 @@ type imageInfo struct {
 }
 
 // assumedReplayRate is used until a recovery has measured one.
-const assumedReplayRate = 400e6
+const assumedReplayRate = 150e6
 
 // Checkpoint writes an image of the index now, so that a restart reads the log
 // from here. It does nothing when nothing was written since the last one.

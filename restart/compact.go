@@ -44,7 +44,7 @@ const (
 func (st *Store) compactInBackground(ctx context.Context) {
 	st.tuneSegments()
 	for ctx.Err() == nil && st.shouldCompact() {
-		if err := st.compactFront(ctx, st.throttle()); err != nil {
+		if err := st.compactFront(ctx, st.dueSegments(), st.throttle()); err != nil {
 			return
 		}
 	}
@@ -75,23 +75,33 @@ func (st *Store) expansion() float64 {
 	return max(1, float64(m.PayloadBytes+m.Appends*segment.FrameHeaderSize)/float64(m.LogBytes))
 }
 
-func (st *Store) shouldCompact() bool {
-	ratio := sizeBasedRatio
-	switch st.opts.Compaction {
-	case NoCompaction:
-		return false
-	case PerformanceBased:
-		ratio = performanceBasedRatio
+// ratio is the size of the log by live bytes that the policy allows.
+func (st *Store) ratio() float64 {
+	if st.opts.Compaction == PerformanceBased {
+		return performanceBasedRatio
 	}
-	if !st.keysLoaded.Load() {
-		return false // what is live is not known yet
+	return sizeBasedRatio
+}
+
+func (st *Store) shouldCompact() bool {
+	if st.opts.Compaction == NoCompaction || !st.keysLoaded.Load() {
+		return false // what is live is known only when the keys are loaded
 	}
 	log := st.logBytes()
 	floor := max(compactMinLog, 4*st.segmentSize.Load())
 	if st.opts.SegmentSize != 0 {
 		floor = 4 * st.opts.SegmentSize
 	}
-	return log > floor && float64(log)*st.expansion() > ratio*float64(st.liveBytes())
+	return log > floor && float64(log)*st.expansion() > st.ratio()*float64(st.liveBytes())
+}
+
+// dueSegments returns how many segments to clean at once: as many as would bring
+// the log back under its ratio if they held garbage only.
+func (st *Store) dueSegments() int {
+	segs := st.log.Segments()
+	size := max(st.logBytes()/int64(max(len(segs), 1)), 1)
+	excess := float64(st.logBytes()) - st.ratio()*float64(st.liveBytes())/st.expansion()
+	return min(max(int(excess)/int(size), 1), compactBatch)
 }
 
 // Compact collects garbage until every segment that was full when it was
@@ -109,7 +119,7 @@ func (st *Store) Compact(ctx context.Context) error {
 			return err
 		}
 		before := st.log.First()
-		if err := st.compactFront(ctx, nil); err != nil {
+		if err := st.compactFront(ctx, 1, nil); err != nil {
 			return err
 		}
 		if st.log.First() == before {
@@ -119,8 +129,13 @@ func (st *Store) Compact(ctx context.Context) error {
 	return nil
 }
 
-// compactFront cleans and releases the oldest segment, if it is not the newest.
-func (st *Store) compactFront(ctx context.Context, t *throttle) (err error) {
+// compactBatch is how many segments are cleaned for one sync and release: a
+// store that overwrites little data quickly would outrun one at a time.
+const compactBatch = 32
+
+// compactFront cleans and releases the oldest n segments, but never the
+// newest.
+func (st *Store) compactFront(ctx context.Context, n int, t *throttle) (err error) {
 	st.compact.cycle.Lock()
 	defer st.compact.cycle.Unlock()
 	// No segment goes before every part of the image was read and verified: a
@@ -129,59 +144,36 @@ func (st *Store) compactFront(ctx context.Context, t *throttle) (err error) {
 		return err
 	}
 	segs := st.log.Segments()
-	if len(segs) < 2 {
+	if n = min(n, len(segs)-1); n < 1 {
 		return nil
 	}
-	front := segs[0]
-	info := CompactionInfo{Segment: front.Name, Bytes: int64(front.End - front.Base)}
+	segs = segs[:n]
+	end := segs[n-1].End
+	info := CompactionInfo{First: segs[0].Name, Segments: n, Bytes: int64(end - segs[0].Base)}
 	st.opts.Events.compactionBegin(info)
 	start := time.Now()
 	defer func() {
 		info.Took, info.Err = time.Since(start), err
 		st.opts.Events.compactionEnd(info)
 	}()
-	if info.Moved, info.MovedBytes, err = st.moveLive(ctx, front, t); err != nil {
-		return st.logError(err)
+	m := mover{st: st}
+	for _, seg := range segs {
+		if err := m.segment(ctx, seg, t); err != nil {
+			return st.logError(err)
+		}
 	}
+	info.Moved, info.MovedBytes = m.moved, m.bytes
 	// All that was looked at, and all that superseded what was found dead, is
-	// durable before the segment goes.
+	// durable before the segments go.
 	if err = st.log.Sync(); err == nil {
-		err = st.log.Release(ctx, front.End)
+		err = st.log.Release(ctx, end)
 	}
 	if err != nil {
 		return st.logError(err)
 	}
-	st.metrics.compactions.Add(1)
+	st.metrics.compactions.Add(int64(n))
 	st.metrics.released.Add(info.Bytes)
 	return nil
-}
-
-// moveLive appends the live records of a segment anew.
-func (st *Store) moveLive(ctx context.Context, seg wal.SegmentInfo, t *throttle) (moved, bytes int64, err error) {
-	m := mover{st: st}
-	s := st.log.Scan(seg.Base, seg.End)
-	defer s.Close()
-	stride := int64(0)
-	for {
-		f, err := s.Next()
-		if err == io.EOF {
-			return m.moved, m.bytes, nil
-		}
-		if err != nil {
-			return m.moved, m.bytes, err
-		}
-		if f.Kind == segment.Data {
-			if err := m.frame(f); err != nil {
-				return m.moved, m.bytes, err
-			}
-		}
-		if stride += int64(f.End - f.LSN); stride >= compactStride {
-			if err := t.pause(ctx, stride); err != nil {
-				return m.moved, m.bytes, err
-			}
-			stride = 0
-		}
-	}
 }
 
 // mover moves the live records of frames.
@@ -190,6 +182,33 @@ type mover struct {
 	buf   []byte
 	moved int64
 	bytes int64
+}
+
+// segment appends the live records of a segment anew.
+func (m *mover) segment(ctx context.Context, seg wal.SegmentInfo, t *throttle) error {
+	s := m.st.log.Scan(seg.Base, seg.End)
+	defer s.Close()
+	stride := int64(0)
+	for {
+		f, err := s.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if f.Kind == segment.Data {
+			if err := m.frame(f); err != nil {
+				return err
+			}
+		}
+		if stride += int64(f.End - f.LSN); stride >= compactStride {
+			if err := t.pause(ctx, stride); err != nil {
+				return err
+			}
+			stride = 0
+		}
+	}
 }
 
 func (m *mover) frame(f segment.Frame) error {
@@ -282,12 +301,11 @@ type throttle struct {
 // what is to be collected, so that the log stays bounded at any write rate.
 func (st *Store) throttle() *throttle {
 	live, log := float64(st.liveBytes()), float64(st.logBytes())
-	ratio := sizeBasedRatio
 	rate := 128e6
 	if st.opts.Compaction == PerformanceBased {
-		ratio, rate = performanceBasedRatio, 32e6
+		rate = 32e6
 	}
-	if excess := log / max(live*ratio, 1); excess > 1 {
+	if excess := log / max(live*st.ratio(), 1); excess > 1 {
 		rate *= 1 + 20*(excess-1)
 	}
 	return &throttle{rate: rate, start: time.Now()}
@@ -304,14 +322,8 @@ func (t *throttle) pause(ctx context.Context, n int64) error {
 	if wait <= 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	pauseFor(ctx, wait)
+	return ctx.Err()
 }
 
 // Segment sizes follow the live data when the user did not fix one.

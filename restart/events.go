@@ -14,7 +14,7 @@ import (
 type Events struct {
 	// Recovered is called at the end of Open.
 	Recovered func(RecoveryReport)
-	// CompactionBegin and CompactionEnd enclose the cleaning of one segment.
+	// CompactionBegin and CompactionEnd enclose the cleaning of the oldest segments.
 	CompactionBegin func(CompactionInfo)
 	CompactionEnd   func(CompactionInfo)
 	// CheckpointBegin and CheckpointEnd enclose the writing of an image.
@@ -35,11 +35,12 @@ type Events struct {
 	Log wal.Events
 }
 
-// CompactionInfo describes the cleaning of one segment. Moved, MovedBytes,
-// Took and Err are set at the end.
+// CompactionInfo describes the cleaning of segments, the oldest of the log.
+// Moved, MovedBytes, Took and Err are set at the end.
 type CompactionInfo struct {
-	Segment    string // file name
-	Bytes      int64  // of log in it
+	First      string // file name of the oldest
+	Segments   int    // how many
+	Bytes      int64  // of log in them
 	Moved      int64  // records that were live
 	MovedBytes int64
 	Took       time.Duration
@@ -126,13 +127,13 @@ func LogEvents(l *slog.Logger) Events {
 				l.Warn("recovery", "warning", w)
 			}
 		},
-		CompactionBegin: func(i CompactionInfo) { l.Debug("compaction begins", "segment", i.Segment) },
+		CompactionBegin: func(i CompactionInfo) { l.Debug("compaction begins", "first", i.First, "segments", i.Segments) },
 		CompactionEnd: func(i CompactionInfo) {
 			if i.Err != nil {
-				l.Error("compaction failed", "segment", i.Segment, "error", i.Err)
+				l.Error("compaction failed", "first", i.First, "segments", i.Segments, "error", i.Err)
 				return
 			}
-			l.Debug("compaction ended", "segment", i.Segment, "moved", i.Moved, "took", i.Took)
+			l.Debug("compaction ended", "first", i.First, "segments", i.Segments, "moved", i.Moved, "took", i.Took)
 		},
 		CheckpointEnd: func(i CheckpointInfo) {
 			if i.Err != nil {

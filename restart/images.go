@@ -31,7 +31,7 @@ func (st *Store) chooseImage() (im *openImage, older bool, reason string, err er
 		if err == nil {
 			return im, len(reasons) > 0, strings.Join(reasons, "; "), nil
 		}
-		if errors.Is(err, ErrUnsupported) || errors.Is(err, index.ErrImageVersion) {
+		if errors.Is(err, op.ErrUnsupported) || errors.Is(err, index.ErrImageVersion) {
 			return nil, false, "", fmt.Errorf("%w: %s: %w", ErrUnsupported, names[i], err)
 		}
 		reasons = append(reasons, fmt.Sprintf("image %s: %v", names[i], err))

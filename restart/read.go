@@ -165,6 +165,11 @@ func (r *Region) swapCell(sh *shard, h uint64, old offheap.Ref, spec index.CellS
 	if err != nil {
 		return false
 	}
+	if was := r.cell(old).Resident(); was && spec.NoValue {
+		sh.absent++
+	} else if !was && !spec.NoValue {
+		sh.absent--
+	}
 	sh.hash.Replace(h, old, ref)
 	r.order.replace(r, old, ref)
 	return true

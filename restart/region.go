@@ -52,6 +52,7 @@ type shard struct {
 	// without garbage. expiring counts the entries that carry an expiry.
 	live     int64
 	expiring int64
+	absent   int64 // entries whose values are not in memory
 	content  contentSum
 	pending  int // parts of the shard that are not loaded yet
 	hits     atomic.Int64

@@ -126,6 +126,9 @@ func (r *Region) account(sh *shard, ref offheap.Ref, sign int64) {
 	if c.Has(index.FlagExpiry) {
 		sh.expiring += sign
 	}
+	if !c.Resident() {
+		sh.absent += sign
+	}
 	if sign > 0 {
 		sh.content.add(contentOf(c))
 	} else {
@@ -230,7 +233,7 @@ func (r *Region) detachAll() []*index.Hash {
 		sh := &r.shards[i]
 		waste = append(waste, sh.hash)
 		sh.hash = index.NewHash(r.arena)
-		sh.live, sh.expiring, sh.content = 0, 0, contentSum{}
+		sh.live, sh.expiring, sh.absent, sh.content = 0, 0, 0, contentSum{}
 	}
 	r.abandonParts()
 	r.order.reset()
