@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fastrestart/frs/restart"
@@ -163,44 +164,46 @@ func TestReopenedRegion(t *testing.T) {
 // A durability comes from the write, else the region, else the store, else it
 // is Batched.
 func TestDurabilityResolution(t *testing.T) {
-	const none = restart.Inherit
-	for _, c := range []struct{ store, region, write, want restart.Durability }{
-		{none, none, none, restart.Batched},
-		{restart.Sync, none, none, restart.Sync},
-		{none, restart.Sync, none, restart.Sync},
-		{restart.Sync, restart.Sync, none, restart.Sync},
-		{restart.Never, none, restart.Sync, restart.Sync},
-		{none, restart.Never, restart.Sync, restart.Sync},
-		{restart.Sync, none, restart.Batched, restart.Batched},
-		{none, restart.Sync, restart.Never, restart.Never},
-	} {
-		fsys := memfs.New()
-		o := small(fsys)
-		o.Durability = c.store
-		st := open(t, fsys, o)
-		r, err := st.Region("a", restart.RegionOptions{Durability: c.region})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := st.Sync(); err != nil {
-			t.Fatal(err)
-		}
-		lsn, err := r.PutWith([]byte("k"), []byte("v"), restart.WriteOptions{Durability: c.write})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := st.DurableLSN() > lsn; got != (c.want == restart.Sync) {
-			t.Errorf("%+v: durable on return: %v", c, got)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		if c.want == restart.Never {
+	synctest.Test(t, func(t *testing.T) { // nobody waits for the syncer
+		const none = restart.Inherit
+		for _, c := range []struct{ store, region, write, want restart.Durability }{
+			{none, none, none, restart.Batched},
+			{restart.Sync, none, none, restart.Sync},
+			{none, restart.Sync, none, restart.Sync},
+			{restart.Sync, restart.Sync, none, restart.Sync},
+			{restart.Never, none, restart.Sync, restart.Sync},
+			{none, restart.Never, restart.Sync, restart.Sync},
+			{restart.Sync, none, restart.Batched, restart.Batched},
+			{none, restart.Sync, restart.Never, restart.Never},
+		} {
+			fsys := memfs.New()
+			o := small(fsys)
+			o.Durability = c.store
+			st := open(t, fsys, o)
+			r, err := st.Region("a", restart.RegionOptions{Durability: c.region})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := st.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			lsn, err := r.PutWith([]byte("k"), []byte("v"), restart.WriteOptions{Durability: c.write})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := st.DurableLSN() > lsn; got != (c.want == restart.Sync) {
+				t.Errorf("%+v: durable on return: %v", c, got)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			if c.want == restart.Never {
+				cancel()
+				wantError(t, "WaitDurable with a dead context", st.WaitDurable(ctx, lsn), context.Canceled)
+			} else if err := st.WaitDurable(ctx, lsn); err != nil {
+				t.Errorf("%+v: WaitDurable: %v", c, err)
+			}
 			cancel()
-			wantError(t, "WaitDurable with a dead context", st.WaitDurable(ctx, lsn), context.Canceled)
-		} else if err := st.WaitDurable(ctx, lsn); err != nil {
-			t.Errorf("%+v: WaitDurable: %v", c, err)
 		}
-		cancel()
-	}
+	})
 }
 
 func TestLenHasClearDrop(t *testing.T) {

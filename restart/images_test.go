@@ -3,11 +3,11 @@ package restart_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -33,16 +33,16 @@ type history struct {
 }
 
 // makeHistory builds a store that is closed, or killed with a tail behind the
-// newer image.
+// newer image. With compact, everything that the images know was moved after
+// they were made: they know positions that have left the log.
 func makeHistory(t *testing.T, name string, clean, compact bool) *history {
 	t.Helper()
 	h := &history{name: name, want: contents{"a": {}, "b": {}}, rung: restart.RungImageTail}
 	fsys := memfs.New()
 	o := small(fsys)
 	o.Durability, o.Compaction = restart.Sync, restart.NoCompaction
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	o.Events.CompactionEnd = func(restart.CompactionInfo) { cancel() } // one segment
+	var before func() // the compaction begins
+	o.Events.CompactionBegin = func(restart.CompactionInfo) { before() }
 	synctest.Test(t, func(t *testing.T) {
 		st := open(t, fsys, o)
 		h.phase(t, st, 1)
@@ -54,10 +54,16 @@ func makeHistory(t *testing.T, name string, clean, compact bool) *history {
 			h.phase(t, st, 3)
 		}
 		if compact {
-			if err := st.Compact(ctx); !errors.Is(err, context.Canceled) {
+			before = sync.OnceFunc(func() {
+				h.phase(t, st, 4)
+				checkpoint(t, st)
+				h.phase(t, st, 5)
+				checkpoint(t, st)
+			})
+			if err := st.Compact(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			h.phase(t, st, 4)
+			h.phase(t, st, 6)
 		}
 		if !clean {
 			h.fs = fsys.KillClone()
@@ -356,7 +362,7 @@ func TestImagesAcrossRestarts(t *testing.T) {
 	h := makeHistory(t, "killed", false, true)
 	fsys := h.fs.KillClone()
 	old := [][]byte{readAll(t, fsys, h.older), readAll(t, fsys, h.newer)}
-	for n := 5; n < 12; n++ {
+	for n := 7; n < 14; n++ {
 		images := filesLike(t, fsys, "*.img")
 		if n%3 == 0 && len(images) > 0 {
 			remove(t, fsys, images[len(images)-1])
