@@ -3,7 +3,7 @@
 TIME ?= 30s
 BENCH ?= .
 
-.PHONY: all test test-race test-invariants test-long fuzz lint bench ci
+.PHONY: all test test-race test-invariants test-long fuzz powerloss lint bench ci
 
 all: lint test
 
@@ -26,6 +26,10 @@ test-long:
 # make fuzz TIME=10m
 fuzz:
 	.ci/fuzz $(TIME)
+
+# Cuts the power of real file systems; Linux, root. make powerloss FLAGS='-ext4 1000 -seed 7'
+powerloss:
+	.ci/powerloss $(FLAGS)
 
 lint:
 	test -z "$$(gofmt -l .)"

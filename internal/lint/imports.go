@@ -36,13 +36,14 @@ var arrows = map[string][]string{
 	"queue":          {"restart"},
 	"cmd/frsinspect": {"internal/inspect", "restart", "queue"},
 	// Tests and kit
-	"vfs/memfs":      {},
-	"vfs/errfs":      {},
-	"vfs/vfstest":    {},
-	"crashtest":      {"vfs/memfs", "vfs/errfs"},
-	"fuzz":           {"*"},
-	"internal/check": {"*"},
-	"internal/lint":  {},
+	"vfs/memfs":          {},
+	"vfs/errfs":          {},
+	"vfs/vfstest":        {},
+	"crashtest":          {"vfs/memfs", "vfs/errfs"},
+	"fuzz":               {"*"},
+	"internal/check":     {"*"},
+	"internal/powerloss": {"*"},
+	"internal/lint":      {},
 }
 
 // dependencies are the modules that library packages may use.
@@ -109,7 +110,12 @@ func standard(imp string) bool {
 }
 
 // library reports whether a package is one that others import.
-func library(pkg string) bool { return !under(pkg, "cmd") && !under(pkg, "examples") }
+func library(pkg string) bool {
+	return !slices.ContainsFunc(commands, func(dir string) bool { return under(pkg, dir) })
+}
+
+// commands are where programs are, which may do more than libraries.
+var commands = []string{"cmd", "examples", "internal/powerloss"}
 
 // under reports whether path is dir or below it.
 func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
