@@ -44,22 +44,23 @@ func (p *Prepared) Size() int64 { return p.size }
 //
 // Do not hold a Prepared for long: its space is taken from others, and Close
 // does not wait for it.
-func (l *Log) Prepare(payload []byte, o WriteOptions) (Prepared, error) {
+func (l *Log) Prepare(payload []byte, o WriteOptions) (p Prepared, err error) {
 	if len(payload) > segment.MaxPayload {
-		return Prepared{}, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), segment.MaxPayload)
+		return p, fmt.Errorf("%w: %d bytes, limit %d", ErrTooLarge, len(payload), segment.MaxPayload)
 	}
-	p := Prepared{payload: payload, raw: uint32(len(payload)), kind: segment.Data, ready: true}
-	p.batched = o.Durability == Batched || o.Durability == Inherit && l.o.Policy.Durability == Batched
-	if err := l.admit(p.batched && !o.System); err != nil {
-		return Prepared{}, err
+	batched := o.Durability == Batched || o.Durability == Inherit && l.o.Policy.Durability == Batched
+	if err = l.admit(batched && !o.System); err != nil {
+		return p, err
 	}
+	// p is filled in place: it is large enough for a copy to count.
+	p.payload, p.raw, p.kind, p.batched, p.ready = payload, uint32(len(payload)), segment.Data, batched, true
 	if l.o.Compression != None {
 		l.compress(&p)
 	}
 	p.size = segment.FrameSize(len(p.payload))
-	if err := l.reserve(&p, o.System); err != nil {
+	if err = l.reserve(&p, o.System); err != nil {
 		p.drop()
-		return Prepared{}, err
+		return p, err
 	}
 	p.hash = xxhash.Sum64(p.payload)
 	if len(p.payload) >= ownSize {
