@@ -136,12 +136,10 @@ func (o *order) build(r *Region) error {
 	o.phase.Store(orderBuilding)
 	r.unlockAll()
 
-	refs, ok := o.collect(r, gen)
-	var tree *index.Ordered
-	if ok {
-		tree = index.NewOrdered(r.arena)
+	if refs, ok := o.collect(r, gen); ok {
+		tree := index.NewOrdered(r.arena)
 		tree.BulkLoad(refs)
-		ok = o.catchUp(gen, tree)
+		o.catchUp(gen, tree)
 	}
 	o.mu.Lock()
 	retired := o.retired
@@ -176,28 +174,29 @@ func (o *order) current(gen uint64) bool {
 	return o.generation == gen
 }
 
-// catchUp applies what was queued, in rounds, the last short one under the
-// lock, and puts the tree in force. Replaying a change that the collection
-// already saw is harmless: changes are by key, and the last one of a key is
-// in the queue.
-func (o *order) catchUp(gen uint64, tree *index.Ordered) bool {
-	const short = 256
-	for {
+// catchUp applies what was queued, in rounds, the last one under the lock, and
+// puts the tree in force, unless the region was emptied since gen. Replaying a
+// change that the collection already saw is harmless: changes name cells, and
+// the last one of a key is in the queue.
+func (o *order) catchUp(gen uint64, tree *index.Ordered) {
+	// The last round is short, or comes when writers are as fast as this.
+	const short, rounds = 256, 16
+	for round := 1; ; round++ {
 		o.mu.Lock()
 		if o.generation != gen {
 			o.mu.Unlock()
-			return false
+			return
 		}
 		queue := o.queue
 		o.queue = nil
-		if len(queue) <= short {
+		if len(queue) <= short || round == rounds {
 			o.tree = tree
 			for _, c := range queue {
 				apply(tree, c)
 			}
 			o.phase.Store(orderOn)
 			o.mu.Unlock()
-			return true
+			return
 		}
 		o.mu.Unlock()
 		for _, c := range queue {
