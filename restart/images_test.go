@@ -289,7 +289,9 @@ func TestImagePartDamaged(t *testing.T) {
 				if rep.Rung != h.rung || !dropped && rep.DamagedParts != 1 {
 					t.Errorf("%s, part %d of %q: %v, %d damaged parts", h.name, n, r.Name, rep, rep.DamagedParts)
 				}
-				wantContents(t, fsys, small(nil), h.want)
+				if rep := wantContents(t, fsys, small(nil), h.want); rep.DamagedParts != 0 || rep.Rung != restart.RungCleanImage {
+					t.Errorf("%s, after a close: %v, %d damaged parts", h.name, rep, rep.DamagedParts)
+				}
 			}
 		}
 		all := h.with(func(fsys *memfs.FS) {

@@ -113,9 +113,20 @@ func (r *Region) faultIn(dst, key []byte, h uint64, at position) ([]byte, error)
 			sh.mu.RUnlock()
 			return dst, nil
 		}
-		at = positionOf(c)
+		next := positionOf(c)
 		sh.mu.RUnlock()
+		if next == at {
+			return dst, leftBehind(r.id, key, at)
+		}
+		at = next
 	}
+}
+
+// leftBehind says that an entry's record was released and the entry not moved,
+// which never happens while the index is right.
+func leftBehind(region uint32, key []byte, at position) error {
+	return &segment.CorruptionError{LSN: at.lsn, Offset: -1,
+		Reason: fmt.Sprintf("key %q of region %d is expected here, before the start of the log", key, region)}
 }
 
 // install puts a value that was read at a position back into memory, unless

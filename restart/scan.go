@@ -27,6 +27,7 @@ type Entry struct {
 // read from the log and does not stay.
 func (r *Region) Entry(key []byte) (Entry, error) {
 	h := index.HashKey(key)
+	var last position
 	for {
 		sh, err := r.rlock(h)
 		if err != nil {
@@ -42,8 +43,12 @@ func (r *Region) Entry(key []byte) (Entry, error) {
 		sh.mu.RUnlock()
 		if it.missing {
 			it.e.Value, err = r.st.readValue(r.id, it.e.Key, it.at)
-			if errors.Is(err, wal.ErrReleased) {
+			if errors.Is(err, wal.ErrReleased) && it.at != last {
+				last = it.at
 				continue // moved on since
+			}
+			if errors.Is(err, wal.ErrReleased) {
+				err = leftBehind(r.id, key, it.at)
 			}
 			if err != nil {
 				return Entry{}, err

@@ -236,7 +236,7 @@ func (st *Store) openLog() error {
 	st.log, err = wal.Open(dir, wal.Options{
 		FS:           st.fs,
 		SegmentSize:  st.firstSegmentSize(),
-		Policy:       fsync.Policy{Durability: st.durability, MaxDelay: st.opts.MaxDelay},
+		Policy:       fsync.Policy{Durability: st.durability, MaxDelay: st.opts.MaxDelay, HardBound: fsync.DefaultHardBound},
 		Compression:  st.opts.Compression,
 		StoreID:      cur.storeID,
 		Lineage:      cur.lineage().id,
@@ -354,9 +354,13 @@ func (st *Store) isClosed() bool {
 	return st.closed
 }
 
-// partDamaged reports a part of an image that had to be rebuilt.
+// partDamaged reports a part of an image that had to be rebuilt, and has the
+// next checkpoint write a whole one though nothing was written since.
 func (st *Store) partDamaged(r *Region, err error) {
 	st.report.damaged()
+	st.checkpoint.mu.Lock()
+	st.checkpoint.last.records = -1
+	st.checkpoint.mu.Unlock()
 	st.opts.Events.partDamaged(r.name, err)
 }
 
