@@ -82,7 +82,7 @@ func (fg *forger) change() {
 	switch p.below(8) {
 	case 0:
 		to := one(p, &fg.h.From, &fg.h.To, &fg.h.SegmentBase, &fg.h.SegmentSalt)
-		*to = cmp.Or(p.uint64()&(1<<48-1), *to+uint64(p.byte())*8)
+		*to = cmp.Or(p.uint64()&(1<<60-1), *to+uint64(p.byte())*8)
 	case 1:
 		fg.h.Time, fg.h.NextRegion = int64(p.uint64()), uint32(p.uint64())
 	case 2:

@@ -13,7 +13,7 @@ import (
 // A cell is one entry in memory, in one allocation:
 //
 //	offset  size
-//	0       8     LSN (48 bits; the upper 16 are zero)
+//	0       8     LSN
 //	8       4     value length in bytes, resident or not
 //	12      4     key length (17 bits) | flags (15 bits), accessed atomically
 //	16      8     expiry, only with FlagExpiry
@@ -42,7 +42,7 @@ const (
 	// MaxValue is the longest value in bytes.
 	MaxValue = 256 << 20
 	// MaxLSN is the largest log position that a cell holds.
-	MaxLSN = 1<<48 - 1
+	MaxLSN = 1<<60 - 1
 )
 
 // Flags of a cell.

@@ -3,7 +3,7 @@
 //
 // # Cells
 //
-// A cell is one allocation: a 16-byte header (48-bit log position, lengths,
+// A cell is one allocation: a 16-byte header (log position, lengths,
 // flags), an expiry and an op number only where needed, the key, and the value
 // unless it stays out of memory ([FlagNoValue]). [NewCell] makes one, [At]
 // looks at it, [FreeCell] frees it. A value never changes in place: a new value

@@ -37,8 +37,8 @@ const (
 	maxImageMeta    = 1 << 30
 	maxImagePart    = 1 << 30
 
-	imageFlagExpiry = 1 << 48
-	imageFlagOp     = 1 << 49
+	imageFlagExpiry = 1 << 62
+	imageFlagOp     = 1 << 63
 )
 
 // ErrImageVersion: the image was written by a later version. It is not damaged.

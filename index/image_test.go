@@ -433,7 +433,7 @@ func TestImageEntries(t *testing.T) {
 	le := binary.LittleEndian
 	good := index.AppendImageEntry(nil, index.ImageEntry{Key: []byte("key"), LSN: 8, ValueLen: 1, Expiry: 5, Op: 3, InBatch: true})
 	tests := map[string]func(b []byte) []byte{
-		"unknown flag":     func(b []byte) []byte { b[7] |= 0x80; return b },
+		"unknown flag":     func(b []byte) []byte { b[7] |= 0x20; return b },
 		"value of 4 GiB":   func(b []byte) []byte { le.PutUint32(b[8:], 1<<31-1); return b },
 		"value too large":  func(b []byte) []byte { le.PutUint32(b[8:], index.MaxValue+1); return b },
 		"key too large":    func(b []byte) []byte { le.PutUint32(b[12:], index.MaxKey+1); return b },

@@ -153,7 +153,8 @@ func (rec *recovery) adopt(im *openImage) error {
 		r.durability.Store(uint32(o.Durability))
 		r.attach(im, from)
 	}
-	return im.done(1)
+	im.done(1)
+	return nil
 }
 
 // attach makes the parts of an image the region's.

@@ -41,11 +41,10 @@ type openImage struct {
 	left atomic.Int64 // parts of all regions, and reads
 }
 
-func (im *openImage) done(n int64) error {
+func (im *openImage) done(n int64) {
 	if im.left.Add(-n) == 0 {
-		return im.Close()
+		_ = im.Close() // it was only read
 	}
-	return nil
 }
 
 // lock takes the shard lock of a hash and loads its part. On an error nothing
@@ -130,8 +129,8 @@ func (r *Region) loadPart(n int) error {
 		return err
 	}
 	entries, err := r.readPart(p)
-	if err = errors.Join(err, r.lazy.image.done(1)); err != nil {
-		freeReplayed(entries)
+	r.lazy.image.done(1)
+	if err != nil {
 		return err
 	}
 	sh.mu.Lock()
@@ -151,16 +150,17 @@ func (r *Region) loadPart(n int) error {
 			}
 		}
 	}
-	return r.partLoaded(sh, p)
+	r.partLoaded(sh, p)
+	return nil
 }
 
 // partLoaded marks a part as loaded.
 // REQUIRES: sh.mu is held.
-func (r *Region) partLoaded(sh *shard, p *lazyPart) error {
+func (r *Region) partLoaded(sh *shard, p *lazyPart) {
 	p.loaded, p.queue = true, nil
 	sh.pending--
 	r.lazy.left.Add(-1)
-	return r.lazy.image.done(1)
+	r.lazy.image.done(1)
 }
 
 // readPart returns the entries of a part, from the image, or from the log if
@@ -168,8 +168,8 @@ func (r *Region) partLoaded(sh *shard, p *lazyPart) error {
 func (r *Region) readPart(p *lazyPart) ([]replayed, error) {
 	b, err := r.lazy.image.ReadPart(p.at, nil)
 	if err == nil {
-		entries, err := r.decodePart(b, p.at.Entries)
-		if err == nil {
+		var entries []replayed
+		if entries, err = r.decodePart(b, p.at.Entries); err == nil {
 			return entries, nil
 		}
 		freeReplayed(entries)
@@ -237,7 +237,7 @@ func (r *Region) abandonParts() {
 		r.shards[i].pending = 0
 	}
 	r.lazy.left.Add(-n)
-	_ = r.lazy.image.done(n) // closing a file that was only read
+	r.lazy.image.done(n)
 }
 
 // indexed returns the number of entries in memory and in the image, without

@@ -193,14 +193,23 @@ func (st *Store) mustExist() error {
 }
 
 // withoutCurrent refuses a log with data whose CURRENT file is gone. Without
-// data it is the rest of a creation that was interrupted.
+// data it is the rest of a creation that was interrupted; a log that was closed
+// then has a mark.
 func (st *Store) withoutCurrent(log *wal.Log) error {
-	if t := log.Tail(); t.End > t.First {
-		return &segment.CorruptionError{
-			File: filepath.Join(st.dir, currentName), Offset: -1, Reason: "the file is missing, but the log has data",
+	s := log.Scan(log.First(), log.End())
+	defer s.Close()
+	for {
+		switch f, err := s.Next(); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case f.Kind != segment.Mark:
+			return &segment.CorruptionError{
+				File: filepath.Join(st.dir, currentName), Offset: -1, Reason: "the file is missing, but the log has data",
+			}
 		}
 	}
-	return nil
 }
 
 // lockHolder reads who holds the lock, for an error message.

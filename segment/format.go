@@ -9,7 +9,7 @@ import (
 
 // LSN is a byte address in a log. A frame's LSN is where the frame starts, the
 // next frame's LSN is where it ends. All LSNs are multiples of [Align]; zero
-// means none. Every LSN is below [MaxLSN]: the indexes above keep 48 bits of it.
+// means none. Every LSN is below [MaxLSN]: indexes keep flags in the bits above.
 type LSN uint64
 
 // ID names a store or a lineage.
@@ -31,7 +31,7 @@ const (
 	// FirstLSN is where a fresh log starts.
 	FirstLSN LSN = 4096
 	// MaxLSN is the first address beyond every log.
-	MaxLSN LSN = 1 << 48
+	MaxLSN LSN = 1 << 60
 	// MaxPayload is the largest payload of a frame.
 	MaxPayload = 1<<30 + 64<<20
 	// MinCompress and MaxCompress bound the payloads that may be stored

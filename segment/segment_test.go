@@ -141,7 +141,7 @@ func TestNames(t *testing.T) {
 		name  string
 	}{
 		{4096, 1, "0000000000001000-00000001.seg"},
-		{MaxLSN - 8, 1<<32 - 1, "0000fffffffffff8-ffffffff.seg"},
+		{MaxLSN - 8, 1<<32 - 1, "0ffffffffffffff8-ffffffff.seg"},
 	} {
 		if got := FileName(c.base, c.epoch); got != c.name {
 			t.Errorf("%q, want %q", got, c.name)

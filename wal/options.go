@@ -123,7 +123,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.FirstLSN = segment.FirstLSN
 	}
 	if o.FirstLSN%segment.Align != 0 || o.FirstLSN >= segment.MaxLSN {
-		errs = append(errs, fmt.Errorf("wal: options: FirstLSN %d is not a multiple of %d below 2^48", o.FirstLSN, segment.Align))
+		errs = append(errs, fmt.Errorf("wal: options: FirstLSN %d is not a multiple of %d below 2^60", o.FirstLSN, segment.Align))
 	}
 	if o.Time == nil {
 		o.Time = func() int64 { return time.Now().UnixNano() }
