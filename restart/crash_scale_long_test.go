@@ -6,3 +6,5 @@ const (
 	crashStates     = 40
 	crashRecoveries = 40
 )
+
+const everyFault = true

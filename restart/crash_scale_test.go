@@ -8,3 +8,6 @@ const (
 	crashStates     = 6
 	crashRecoveries = 3
 )
+
+// everyFault has the fault tests try every file operation, with every failure.
+const everyFault = false
