@@ -241,24 +241,6 @@ func wantRefused(t *testing.T, fsys *memfs.FS, o restart.Options) *segment.Corru
 	return c
 }
 
-// wantRefusedLate is wantRefused for damage in an older segment, which is found
-// after the newest one was found good. What that ended with may have been made
-// durable in a new file meanwhile; nothing else may have changed.
-func wantRefusedLate(t *testing.T, fsys *memfs.FS, o restart.Options) *segment.CorruptionError {
-	t.Helper()
-	before := directoryState(t, fsys)
-	for name := range before {
-		if base := filepath.Base(name); base == "TAIL" || segment.IsTempName(base) {
-			delete(before, name)
-		}
-	}
-	c := refusal(t, fsys, o)
-	if d := lost(before, directoryState(t, fsys)); d != "" {
-		t.Errorf("the refused open left its mark: %s", d)
-	}
-	return c
-}
-
 func refusal(t *testing.T, fsys *memfs.FS, o restart.Options) *segment.CorruptionError {
 	t.Helper()
 	o.FS = fsys

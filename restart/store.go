@@ -97,6 +97,10 @@ func (st *Store) open(ctx context.Context) error {
 	if err := st.recover(ctx); err != nil {
 		return err
 	}
+	// Only now is the log known to be whole: until here nothing was changed.
+	if err := st.log.Start(); err != nil {
+		return st.logError(err)
+	}
 	bg, stop := context.WithCancel(context.Background())
 	st.stop = stop
 	st.opts.Events.recovered(st.Recovery())
@@ -251,6 +255,7 @@ func (st *Store) openLog() error {
 		Lineage:      cur.lineage().id,
 		KnownDurable: promised,
 		ReadOnly:     st.readOnly,
+		Held:         true,
 		Time:         st.now,
 		Events:       st.opts.Events.Log,
 	})

@@ -28,6 +28,10 @@ type Log struct {
 	lock  io.Closer
 	tail  TailReport
 
+	// Set before the log is shared.
+	tidyUp  func() error // what Start has to do to a log that was found
+	started bool         // false for good when read-only
+
 	codecs segment.Codecs
 	group  *fsync.Group
 	pacer  *fsync.Pacer
@@ -242,7 +246,7 @@ func (l *Log) Close() error {
 	}
 	l.progress.broadcast()
 	var err error
-	if !l.o.ReadOnly {
+	if l.started {
 		err = l.finish()
 		l.loop.stop()
 		l.allocs.stop()

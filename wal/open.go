@@ -61,13 +61,32 @@ func Open(dir string, o Options) (*Log, error) {
 	if err := l.open(); err != nil {
 		return nil, errors.Join(err, l.abandon())
 	}
-	if !o.ReadOnly {
-		l.loop.done.Add(1)
-		l.allocs.done.Add(1)
-		go l.run()
-		go l.allocate()
+	if !o.Held {
+		if err := l.Start(); err != nil {
+			return nil, errors.Join(err, l.abandon())
+		}
 	}
 	return l, nil
+}
+
+// Start lets a log that was opened Held go on: leftovers of the last stop are
+// removed, the unproven tail is made durable in the background, and writes are
+// admitted. It does nothing for other logs. Call it once, before any write.
+func (l *Log) Start() error {
+	if l.o.ReadOnly || l.started {
+		return nil
+	}
+	if l.tidyUp != nil {
+		if err := l.tidyUp(); err != nil {
+			return err
+		}
+	}
+	l.started = true
+	l.loop.done.Add(1)
+	l.allocs.done.Add(1)
+	go l.run()
+	go l.allocate()
+	return nil
 }
 
 // abandon closes what a failed open had opened.

@@ -70,6 +70,10 @@ type Options struct {
 	KnownDurable LSN
 	// ReadOnly never creates, cuts, renames or removes a file.
 	ReadOnly bool
+	// Held makes Open change nothing in a log that it finds until [Log.Start] is
+	// called, so that whoever verifies more of it first can refuse it as it was.
+	// Until then it can be read and closed, not written.
+	Held bool
 	// Lock takes the lock file LOCK in the directory; shared for ReadOnly, and
 	// then it must exist. Off by default: the owner of the directory above
 	// locks it.

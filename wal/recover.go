@@ -61,7 +61,8 @@ func (l *Log) recover(d *directory) error {
 		return nil
 	}
 	l.beginAfter(scan)
-	return l.tidy(d, scan)
+	l.tidyUp = func() error { return l.tidy(d, scan) }
+	return nil
 }
 
 // checkTail compares the newest name with TAIL: a name that was durable once
