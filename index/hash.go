@@ -98,6 +98,30 @@ func (h *Hash) Find(hash uint64, key []byte) (offheap.Ref, bool) {
 	return 0, false
 }
 
+// HasTag reports whether an entry shares the tag of a hash: if not, no entry has
+// the key. It looks at no cell, so a caller that has not touched its own cell's
+// key need not do so.
+func (h *Hash) HasTag(hash uint64) bool {
+	tag := Tag(hash)
+	p := h.entry(tag).page()
+	if p.mem == nil {
+		return false
+	}
+	want := makeSlot(tag, 0)
+	i := p.home(tag)
+	for range p.mask() + 1 {
+		b := p.bucket(i)
+		if match(b, want) != 0 {
+			return true
+		}
+		if b[overflow] == 0 {
+			break
+		}
+		i = (i + 1) & p.mask()
+	}
+	return false
+}
+
 // Insert adds an entry for a key that is not in the table.
 //
 // REQUIRES: Grow(hash) or GrowAll with it returned nil, and the lock was not

@@ -273,7 +273,7 @@ func (o *batchOp) settle(lsn LSN) {
 		c := o.r.cell(o.ref)
 		n, _ := c.Op()
 		c.SetBatchLSN(uint64(lsn), n)
-		o.r.settle(sh, o.ref, o.old)
+		o.r.settle(sh, o.ref, o.old, o.r.shareOf(o.ref))
 	case o.old != 0:
 		o.r.forget(sh, o.hash, o.old)
 	}

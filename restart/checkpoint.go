@@ -78,7 +78,7 @@ type imageInfo struct {
 }
 
 // assumedReplayRate is used until a recovery has measured one.
-const assumedReplayRate = 150e6
+const assumedReplayRate = 300e6
 
 // Checkpoint writes an image of the index now, so that a restart reads the log
 // from here. It does nothing when nothing was written since the last one.
@@ -255,6 +255,11 @@ func (r *Region) copyPart(w *index.ImageWriter, n int, bits uint8) (index.ImageP
 			break
 		}
 		refs, tag = sh.hash.ScanTo(tag, end, imageChunk, refs)
+		need := 0 // looking at all cells first lets the memory reads overlap
+		for _, ref := range refs {
+			need += r.cell(ref).KeyLen() + 64
+		}
+		buf = slices.Grow(buf, need)
 		for _, ref := range refs {
 			c := r.cell(ref)
 			at := positionOf(c)

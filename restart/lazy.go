@@ -193,14 +193,14 @@ func (r *Region) decodePart(b []byte, n int) ([]replayed, error) {
 		if LSN(e.LSN) < r.lazy.dead {
 			continue
 		}
-		ref, err := index.NewCell(r.arena, index.CellSpec{
+		p, err := r.newReplayed(index.CellSpec{
 			Key: e.Key, LSN: e.LSN, Expiry: e.Expiry, Op: e.Op, InBatch: e.InBatch,
 			NoValue: true, ValueLen: e.ValueLen, ValueHash: e.ValueHash,
-		})
+		}, true)
 		if err != nil {
 			return entries, err
 		}
-		entries = append(entries, replayed{hash: index.HashKey(e.Key), lsn: LSN(e.LSN), region: r, ref: ref, put: true})
+		entries = append(entries, p)
 	}
 	if len(b) != 0 {
 		return entries, fmt.Errorf("%w: %d bytes behind the entries of a part", index.ErrImage, len(b))

@@ -57,6 +57,7 @@ type replayed struct {
 	region *Region
 	ref    offheap.Ref
 	put    bool
+	share  share
 }
 
 // decoded is what one segment held.
@@ -277,8 +278,17 @@ func (st *Store) newReplayed(r *Region, lsn LSN, o op.Op, spec index.CellSpec) (
 	if st.opts.Load == KeysOnly || st.pool.Used()+int64(len(o.Value)) > st.pool.Limit() {
 		spec.NoValue, spec.ValueHash = true, index.HashValue(o.Value)
 	}
+	return r.newReplayed(spec, o.Kind == op.KindPut)
+}
+
+// newReplayed makes a cell and takes its share of the sums while its bytes are
+// in the processor's cache.
+func (r *Region) newReplayed(spec index.CellSpec, put bool) (replayed, error) {
 	ref, err := index.NewCell(r.arena, spec)
-	return replayed{hash: index.HashKey(o.Key), lsn: lsn, region: r, ref: ref, put: o.Kind == op.KindPut}, err
+	if err != nil {
+		return replayed{}, err
+	}
+	return replayed{hash: index.HashKey(spec.Key), lsn: LSN(spec.LSN), region: r, ref: ref, put: put, share: r.shareOf(ref)}, nil
 }
 
 // region returns the region of that id, made known if it is new.
@@ -336,7 +346,11 @@ func (r *Region) replay(sh *shard, p *replayed) error {
 		index.FreeCell(r.arena, p.ref)
 		return nil
 	}
-	old, found := sh.hash.Find(p.hash, r.cell(p.ref).Key())
+	var old offheap.Ref
+	found := sh.hash.HasTag(p.hash) // or the cell, long out of the cache, is not looked at
+	if found {
+		old, found = sh.hash.Find(p.hash, r.cell(p.ref).Key())
+	}
 	switch {
 	case found && LSN(r.cell(old).LSN()) >= p.lsn:
 		index.FreeCell(r.arena, p.ref)
@@ -355,7 +369,7 @@ func (r *Region) replay(sh *shard, p *replayed) error {
 		}
 		sh.hash.Insert(p.hash, p.ref)
 	}
-	r.settle(sh, p.ref, old)
+	r.settle(sh, p.ref, old, p.share)
 	return nil
 }
 

@@ -68,7 +68,7 @@ func (r *Region) applyPut(spec index.CellSpec, p *wal.Prepared) (end, lsn LSN, e
 	}
 	lsn, end = r.st.log.Append(p)
 	r.cell(ref).SetLSN(uint64(lsn))
-	r.settle(sh, ref, old)
+	r.settle(sh, ref, old, r.shareOf(ref))
 	return end, lsn, nil
 }
 
@@ -109,31 +109,47 @@ func (r *Region) unplace(sh *shard, h uint64, ref, old offheap.Ref) {
 // settle accounts for a placed cell that got its position, keeps the order,
 // and frees the cell it replaced.
 // REQUIRES: sh.mu is held.
-func (r *Region) settle(sh *shard, ref, old offheap.Ref) {
-	r.account(sh, ref, +1)
+func (r *Region) settle(sh *shard, ref, old offheap.Ref, s share) {
+	sh.add(s)
 	if old == 0 {
 		r.order.insert(r, ref)
 		return
 	}
-	r.account(sh, old, -1)
+	sh.sub(r.shareOf(old))
 	r.order.replace(r, old, ref) // frees old
 }
 
-// account adds (+1) or removes (-1) an entry's share of the shard's sums.
-func (r *Region) account(sh *shard, ref offheap.Ref, sign int64) {
+// share is what one entry adds to the sums of its shard.
+type share struct {
+	live             int64
+	content          contentSum
+	expiring, absent int64 // 0 or 1
+}
+
+func (r *Region) shareOf(ref offheap.Ref) share {
 	c := r.cell(ref)
-	sh.live += sign * logSize(r.id, c)
+	s := share{live: logSize(r.id, c), content: contentOf(c)}
 	if c.Has(index.FlagExpiry) {
-		sh.expiring += sign
+		s.expiring = 1
 	}
 	if !c.Resident() {
-		sh.absent += sign
+		s.absent = 1
 	}
-	if sign > 0 {
-		sh.content.add(contentOf(c))
-	} else {
-		sh.content.sub(contentOf(c))
-	}
+	return s
+}
+
+func (sh *shard) add(s share) {
+	sh.live += s.live
+	sh.expiring += s.expiring
+	sh.absent += s.absent
+	sh.content.add(s.content)
+}
+
+func (sh *shard) sub(s share) {
+	sh.live -= s.live
+	sh.expiring -= s.expiring
+	sh.absent -= s.absent
+	sh.content.sub(s.content)
 }
 
 // Delete removes key. Deleting a key that is not there is not an error and
@@ -198,7 +214,7 @@ func (r *Region) applyDelete(key []byte, p *wal.Prepared) (end, lsn LSN, err err
 func (r *Region) forget(sh *shard, h uint64, ref offheap.Ref) {
 	sh.hash.Remove(h, ref)
 	sh.hash.Shrink(h)
-	r.account(sh, ref, -1)
+	sh.sub(r.shareOf(ref))
 	r.order.remove(r, ref) // frees ref
 }
 
