@@ -81,7 +81,11 @@ func Tests(p *Package) (found []Finding) {
 		}
 		bubble := slices.Contains(f.imports(), "testing/synctest")
 		ast.Inspect(f.AST, func(n ast.Node) bool {
-			sel, ok := n.(*ast.SelectorExpr)
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
 			if !ok {
 				return true
 			}
