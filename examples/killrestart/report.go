@@ -110,7 +110,7 @@ func (r *result) print(w io.Writer, asJSON bool) error {
 This proves that the data survives the death of the process. It does not prove
 that it survives a power failure, because the kernel lived on. That is what the
 crash enumeration in "go test ./restart" covers, on a simulated disk that
-forgets what was not synced. (Planned: "make powerloss", on real file systems.)
+forgets what was not synced. "make powerloss" does it on real file systems.
 `, verdict, r.Kills, r.KillsOpening, r.Acked, r.InFlight, r.Lost, r.Wrong, r.Damaged,
 		r.cache(),
 		len(r.clean), cell(r.CleanOpenMS, r.CleanOpenWorstMS), cell(r.CleanFirstReadMS, r.CleanFirstReadWorstMS), cell(r.LoadedMS, r.LoadedWorstMS),
