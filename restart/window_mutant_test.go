@@ -1,0 +1,120 @@
+package restart_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fastrestart/frs/restart"
+	"github.com/fastrestart/frs/vfs/memfs"
+)
+
+// Windows that are narrow: each test here goes into one of them on purpose, and
+// finds a mutant of internal/mutants that the enumerations may miss.
+
+// TestCheckpointIsDurable: when Checkpoint has returned, the next open needs no
+// more than the image and the log behind it, whatever the power does.
+func TestCheckpointIsDurable(t *testing.T) {
+	fs := memfs.New()
+	o := small(fs)
+	o.Durability, o.Compaction = restart.Sync, restart.NoCompaction
+	st := open(t, fs, o)
+	r := region(t, st, "r")
+	for i := range 200 {
+		put(t, r, fmt.Sprint("key-", i), "value")
+	}
+	if err := st.Checkpoint(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, r, "behind", "value")
+	after := open(t, fs.CrashClone(memfs.Nothing()), o)
+	for i := range 200 {
+		wantValue(t, region(t, after, "r"), fmt.Sprint("key-", i), "value")
+	}
+	if rep := after.Recovery(); rep.Rung != restart.RungImageTail || rep.DamagedParts != 0 {
+		t.Errorf("opened by %v, %d damaged parts", rep, rep.DamagedParts)
+	}
+}
+
+// TestAbsenceIsDurable: a synchronous deletion of a key that is not there makes
+// the batched deletion durable that it saw the effect of.
+func TestAbsenceIsDurable(t *testing.T) {
+	fs := memfs.New()
+	st := open(t, fs, small(fs))
+	r := region(t, st, "r")
+	put(t, r, "k", "v")
+	if err := st.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []restart.Durability{restart.Batched, restart.Sync} {
+		if _, err := r.DeleteWith([]byte("k"), restart.WriteOptions{Durability: d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := open(t, fs.CrashClone(memfs.Nothing()), small(fs))
+	wantValue(t, region(t, after, "r"), "k", "-")
+}
+
+// TestDirectoryOfKilledCreation: the process dies when it has made the store's
+// directory and not synced its parent. What the next process acknowledges
+// survives a power failure.
+func TestDirectoryOfKilledCreation(t *testing.T) {
+	fs := memfs.New()
+	if err := fs.MkdirAll(filepath.Dir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	var killed *memfs.FS
+	fs.OnOp(func(op memfs.Op) {
+		if op.Kind == memfs.OpMkdir && op.Name == dir {
+			killed = fs.KillClone()
+		}
+	})
+	st := open(t, fs, small(fs))
+	if killed == nil {
+		t.Fatalf("%s was not made by %v", dir, st)
+	}
+	o := small(killed)
+	o.Durability = restart.Sync
+	put(t, region(t, open(t, killed, o), "r"), "k", "v")
+	o.MustExist = true
+	wantValue(t, region(t, open(t, killed.CrashClone(memfs.Nothing()), o), "r"), "k", "v")
+}
+
+// TestCompactionMeetsOverwrite: a value is overwritten while the compactor moves
+// it: it has found it live and is compressing it, which takes long. The later
+// value is the one that is there after a restart. When the overwriting comes is
+// swept over the whole move; what it must lead to does not depend on it.
+func TestCompactionMeetsOverwrite(t *testing.T) {
+	fs := memfs.New()
+	o := restart.Options{SegmentSize: 64 << 10, MemoryLimit: 64 << 20, Compaction: restart.NoCompaction, Compression: restart.CompressZstd}
+	st := open(t, fs, o)
+	r := region(t, st, "r")
+	large := make([]byte, 3<<20)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range large {
+		large[i] = "0123456789abcdefghijklmnopqrstuvwxyz"[rnd.IntN(36)]
+	}
+	for round := range 16 {
+		put(t, r, "k", string(large))
+		if err := st.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() { done <- st.Compact(context.Background()) }()
+		<-time.After(time.Duration(round) * 3 * time.Millisecond)
+		small := fmt.Sprint("value ", round)
+		put(t, r, "k", small)
+		if err := errors.Join(<-done, st.Sync()); err != nil {
+			t.Fatal(err)
+		}
+		wantValue(t, r, "k", small)
+		wantValue(t, region(t, open(t, fs.CrashClone(memfs.Nothing()), o), "r"), "k", small)
+	}
+	if m := st.Metrics(); m.Moved == 0 {
+		t.Error("nothing was moved")
+	}
+}

@@ -1,0 +1,170 @@
+package wal_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/vfs/errfs"
+	"github.com/fastrestart/frs/vfs/memfs"
+	"github.com/fastrestart/frs/wal"
+)
+
+// Windows that are narrow: each test here goes into one of them on purpose, and
+// finds a mutant of internal/mutants that the enumerations may miss.
+
+// snapshot calls take once, after the first operation that match accepts.
+func snapshot(fs *memfs.FS, match func(memfs.Op) bool, take func()) {
+	done := false
+	fs.OnOp(func(op memfs.Op) {
+		if !done && match(op) {
+			done = true
+			take()
+		}
+	})
+}
+
+// TestTailAloneIsEvidence: the power fails in Close, when TAIL is published and
+// the newest segment is not cut to its size yet. Then everything behind the
+// first frame is damaged: only TAIL knows what was there.
+func TestTailAloneIsEvidence(t *testing.T) {
+	fs := memfs.New()
+	l := mustOpen(t, smallOptions(fs))
+	lsn := mustPut(t, l, 0, 100, wal.Sync)
+	second := mustPut(t, l, 1, 100, wal.Sync)
+	var after *memfs.FS
+	renamed := false
+	snapshot(fs, func(op memfs.Op) bool {
+		renamed = renamed || op.Kind == memfs.OpRename && strings.HasSuffix(op.NewName, "TAIL")
+		return renamed && op.Kind == memfs.OpSyncDir
+	}, func() { after = fs.CrashClone(memfs.Nothing()) })
+	mustClose(t, l)
+	if after == nil {
+		t.Fatal("TAIL was not published")
+	}
+	name := filepath.Join(dir, segments(t, after)[0])
+	b := readFile(t, after, name)
+	end := len(b)
+	for b[end-1] == 0 {
+		end--
+	}
+	clear(b[segment.HeaderSize+int(second-lsn) : end-segment.FooterSize])
+	fill(b[end-segment.FooterSize:end], 0xa5)
+	overwrite(t, after, name, b)
+	var c *segment.CorruptionError
+	if _, err := wal.Open(dir, smallOptions(after)); !errors.As(err, &c) || c.LSN != second {
+		t.Errorf("open: %v, want damage at LSN %d", err, second)
+	}
+}
+
+// TestTornBytesAreKept: what recovery cuts off the end is in its file when the
+// power fails again after the first acknowledged write.
+func TestTornBytesAreKept(t *testing.T) {
+	fs := memfs.New()
+	l := mustOpen(t, smallOptions(fs))
+	mustPut(t, l, 0, 100, wal.Sync)
+	mustPut(t, l, 1, 3000, wal.Never)
+	if err := l.WaitWritten(context.Background(), l.End()); err != nil {
+		t.Fatal(err)
+	}
+	torn := fs.CrashClone(memfs.Crash{Choose: func(op memfs.Op) memfs.Fate {
+		if op.Kind == memfs.OpWrite {
+			return memfs.Torn(2)
+		}
+		return memfs.Kept()
+	}})
+	l = mustOpen(t, smallOptions(torn))
+	tail := l.Tail()
+	if tail.TornBytes == 0 || tail.TornFile == "" {
+		t.Fatalf("nothing is torn: %+v", tail)
+	}
+	mustPut(t, l, 2, 100, wal.Sync)
+	after := torn.CrashClone(memfs.Nothing())
+	kept := readFile(t, after, filepath.Join(dir, tail.TornFile))
+	if int64(len(kept)) != tail.TornBytes || segment.IsZero(kept) {
+		t.Errorf("%d bytes kept of %d, all zero: %v", len(kept), tail.TornBytes, segment.IsZero(kept))
+	}
+}
+
+// TestReleaseAgainAfterFullDisk: the low-water record of a release cannot be
+// written. The next call with the same mark makes it durable before it removes
+// anything.
+func TestReleaseAgainAfterFullDisk(t *testing.T) {
+	fs := memfs.New()
+	e := errfs.Wrap(fs)
+	l := mustOpen(t, smallOptions(e))
+	for id := range 4 {
+		mustPut(t, l, id, 1000, wal.Sync)
+		if err := l.Roll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	low := mustPut(t, l, 4, 1000, wal.Sync)
+	inj := e.Inject(errfs.Rule{Kinds: errfs.Write, Times: errfs.Forever, Err: syscall.ENOSPC})
+	if err := l.Release(context.Background(), low); !errors.Is(err, wal.ErrFull) {
+		t.Fatalf("release on a full disk: %v", err)
+	}
+	inj.Remove()
+	if err := l.Release(context.Background(), low); err != nil {
+		t.Fatal(err)
+	}
+	after := mustOpen(t, smallOptions(fs.CrashClone(memfs.Nothing())))
+	wantIDs(t, after, 4, 4)
+	if got := after.First(); got < low {
+		t.Errorf("the log begins at %d, %d was released", got, low)
+	}
+}
+
+// TestLeftoverOutlivesItsReason: the process dies when the segment that
+// truncates the log has its name and the name is not durable. The next process
+// removes a segment that this makes a leftover; the power fails, and of the two
+// changes only the removal would survive.
+func TestLeftoverOutlivesItsReason(t *testing.T) {
+	fs := memfs.New()
+	l := mustOpen(t, smallOptions(fs))
+	lsn := mustPut(t, l, 0, 1000, wal.Sync)
+	for id := 1; id < 4; id++ {
+		if err := l.Roll(); err != nil {
+			t.Fatal(err)
+		}
+		mustPut(t, l, id, 1000, wal.Sync)
+	}
+	var killed *memfs.FS
+	snapshot(fs, func(op memfs.Op) bool { return op.Kind == memfs.OpRename && isSegment(op.NewName) },
+		func() { killed = fs.KillClone() })
+	if err := l.TruncateBack(lsn); err != nil {
+		t.Fatal(err)
+	}
+	if killed == nil {
+		t.Fatal("no segment was renamed")
+	}
+	var after []*memfs.FS
+	killed.OnOp(func(op memfs.Op) {
+		if op.Kind == memfs.OpRemove && isSegment(op.Name) {
+			after = append(after, killed.CrashClone(memfs.Crash{Choose: func(op memfs.Op) memfs.Fate {
+				return memfs.Fate{Happened: op.Kind == memfs.OpRemove}
+			}}))
+		}
+	})
+	l = mustOpen(t, smallOptions(killed))
+	mustClose(t, l)
+	if len(after) == 0 {
+		t.Fatal("no leftover was removed")
+	}
+	for i, fs := range after {
+		got := mustIDs(t, mustOpen(t, smallOptions(fs)))
+		if len(got) != 0 && !slices.Equal(got, seq(0, 3)) {
+			t.Errorf("after removal %d: records %s", i, brief(got))
+		}
+	}
+}
+
+func isSegment(name string) bool {
+	_, _, ok := segment.ParseFileName(filepath.Base(name))
+	return ok
+}
