@@ -197,23 +197,20 @@ func (st *Store) mustExist() error {
 }
 
 // withoutCurrent refuses a log with data whose CURRENT file is gone. Without
-// data it is the rest of a creation that was interrupted; a log that was closed
-// then has a mark.
+// data it is the rest of a creation that was interrupted, though it may hold
+// marks.
 func (st *Store) withoutCurrent(log *wal.Log) error {
-	s := log.Scan(log.First(), log.End())
-	defer s.Close()
-	for {
-		switch f, err := s.Next(); {
-		case err == io.EOF:
-			return nil
-		case err != nil:
+	for f, err := range log.Frames(log.First(), log.End()) {
+		if err != nil {
 			return err
-		case f.Kind != segment.Mark:
+		}
+		if f.Kind == segment.Data {
 			return &segment.CorruptionError{
 				File: filepath.Join(st.dir, currentName), Offset: -1, Reason: "the file is missing, but the log has data",
 			}
 		}
 	}
+	return nil
 }
 
 // lockHolder reads who holds the lock, for an error message.
@@ -260,6 +257,9 @@ func (st *Store) openLog() error {
 		Events:       st.opts.Events.Log,
 	})
 	st.current = cur
+	if err == nil && found && !st.readOnly {
+		err = st.syncNames()
+	}
 	if err != nil || found {
 		return st.logError(err)
 	}
@@ -268,12 +268,24 @@ func (st *Store) openLog() error {
 	}
 	st.current.storeID = st.log.StoreID()
 	st.current.lineages[0] = lineage{id: st.log.Lineage(), first: st.log.First()}
-	// The directory may be there without being durable: whoever made it may
-	// have died before the sync.
-	if err := st.fs.SyncDir(filepath.Dir(st.dir)); err != nil {
+	if err := st.syncNames(); err != nil {
 		return err
 	}
 	return writeCurrent(st.fs, st.dir, st.current)
+}
+
+// syncNames makes durable the names that lead to the log: they may be there
+// only because the kernel remembers them, when whoever made them died, or failed,
+// before their directory was synced.
+func (st *Store) syncNames() error {
+	// A parent that we may not open is not one that we made the store's name in.
+	if err := st.fs.SyncDir(filepath.Dir(st.dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if err := st.fs.SyncDir(st.dir); err != nil {
+		return err
+	}
+	return st.fs.SyncDir(filepath.Join(st.dir, generationName(st.current.generation)))
 }
 
 // logExists makes sure that a log that was there is not taken for a new one.
