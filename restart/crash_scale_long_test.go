@@ -8,3 +8,5 @@ const (
 )
 
 const everyFault = true
+
+const zombieBursts = 2000

@@ -11,3 +11,6 @@ const (
 
 // everyFault has the fault tests try every file operation, with every failure.
 const everyFault = false
+
+// zombieBursts is how often the zombie test lets everything happen at once.
+const zombieBursts = 40

@@ -70,6 +70,9 @@ func (st *Store) evict(n int64) error {
 			if err := st.log.WaitWritten(context.Background(), st.log.End()); err != nil {
 				return st.logError(err)
 			}
+			// Records that wait for their part are in no table yet. A part
+			// that cannot be loaded is the error of whoever looks at it.
+			_ = st.loadParts()
 		}
 		st.evictRound(over, math.MaxInt)
 	}

@@ -2,10 +2,13 @@ package restart_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,4 +120,42 @@ func TestCompactionMeetsOverwrite(t *testing.T) {
 	if m := st.Metrics(); m.Moved == 0 {
 		t.Error("nothing was moved")
 	}
+}
+
+// TestBatchIsSeenWhole: whoever reads one key of a batch finds the others as the
+// batch left them, or later.
+func TestBatchIsSeenWhole(t *testing.T) {
+	st := open(t, memfs.New(), small(nil))
+	regions := []*restart.Region{region(t, st, "r"), region(t, st, "s")}
+	const keys, batches = 8, 4000
+	read := func(k int) uint64 {
+		v, err := regions[k%2].Get([]byte{byte(k)})
+		if err != nil && !errors.Is(err, restart.ErrNotFound) {
+			t.Error(err)
+		}
+		return binary.LittleEndian.Uint64(append(v, make([]byte, 8)...))
+	}
+	var done atomic.Bool
+	var all sync.WaitGroup
+	for reader := range 3 {
+		all.Go(func() {
+			for i := reader; !done.Load() && !t.Failed(); i++ {
+				first, then := i%keys, (i*5+1)%keys
+				if n, m := read(first), read(then); m < n {
+					t.Errorf("key %d is of batch %d, and key %d later of batch %d", first, n, then, m)
+				}
+			}
+		})
+	}
+	for n := range uint64(batches) {
+		b := st.NewBatch()
+		for k := range keys {
+			b.Put(regions[k%2], []byte{byte(k)}, binary.LittleEndian.AppendUint64(nil, n+1))
+		}
+		if _, err := st.Apply(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done.Store(true)
+	all.Wait()
 }
