@@ -17,7 +17,7 @@ import (
 func TestMemoryOfWaitingRecords(t *testing.T) {
 	fs := memfs.New()
 	o := small(fs)
-	o.MemoryLimit = 1 << 20
+	o.MemoryLimit, o.Compaction = 1<<20, restart.NoCompaction
 	st := open(t, fs, o)
 	r := region(t, st, "r")
 	key, value := []byte("key"), bytes.Repeat([]byte("v"), 30<<10)
