@@ -227,6 +227,7 @@ func FuzzLog(f *testing.F) {
 	f.Add([]byte{put, 1, 0, 1, put, 1, 0, 1, put, 1, 0, 0, truncate, 1, put, 2, 0, 0, crash, 0, 2, roll, put, 3, 0, 1, crash, 1, 1, sync})
 	f.Add([]byte{put, 2, 0, 1, put, 2, 0, 1, crash, 3, 0x55, 0x55, 5, put, 2, 0, 0, crash, 3, 0xff, 0x0f, 6, roll, put, 5, 0, 0, reopen, put, 2, 0, 0})
 	f.Add([]byte{put, 5, 0, 1, put, 5, 0, 1, put, 5, 0, 1, crash, 4, 77, 2, sync, truncate, 1, crash, 1, 1, release, 1, put, 0, 0, 0, reopen})
+	f.Add([]byte{0, put, 2, 0, 1, scan, sync, crash, 1, 0, put, 2, 0, 1, scan, put, 1, 0, 0, crash, 1, 0})
 	addRandom(f, 20, 200)
 	f.Fuzz(func(t *testing.T, input []byte) {
 		p := &program{input}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -60,31 +59,6 @@ func TestAbsenceIsDurable(t *testing.T) {
 	}
 	after := open(t, fs.CrashClone(memfs.Nothing()), small(fs))
 	wantValue(t, region(t, after, "r"), "k", "-")
-}
-
-// TestDirectoryOfKilledCreation: the process dies when it has made the store's
-// directory and not synced its parent. What the next process acknowledges
-// survives a power failure.
-func TestDirectoryOfKilledCreation(t *testing.T) {
-	fs := memfs.New()
-	if err := fs.MkdirAll(filepath.Dir(dir)); err != nil {
-		t.Fatal(err)
-	}
-	var killed *memfs.FS
-	fs.OnOp(func(op memfs.Op) {
-		if op.Kind == memfs.OpMkdir && op.Name == dir {
-			killed = fs.KillClone()
-		}
-	})
-	st := open(t, fs, small(fs))
-	if killed == nil {
-		t.Fatalf("%s was not made by %v", dir, st)
-	}
-	o := small(killed)
-	o.Durability = restart.Sync
-	put(t, region(t, open(t, killed, o), "r"), "k", "v")
-	o.MustExist = true
-	wantValue(t, region(t, open(t, killed.CrashClone(memfs.Nothing()), o), "r"), "k", "v")
 }
 
 // TestCompactionMeetsOverwrite: a value is overwritten while the compactor moves

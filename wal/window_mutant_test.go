@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs/errfs"
@@ -167,4 +169,38 @@ func TestLeftoverOutlivesItsReason(t *testing.T) {
 func isSegment(name string) bool {
 	_, _, ok := segment.ParseFileName(filepath.Base(name))
 	return ok
+}
+
+// TestRollMeetsClose: a roll needs a file that is being prepared when the log is
+// closed. It ends. Time and blocking are simulated, so that one which does not
+// is found at once.
+func TestRollMeetsClose(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			l, err := wal.Open(dir, smallOptions(memfs.New()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var all sync.WaitGroup
+			for id := range 3 {
+				all.Go(func() {
+					for {
+						if _, _, err := put(l, payload(id, 1000), wal.Never); err != nil {
+							return
+						}
+						if err := l.Roll(); err != nil {
+							return
+						}
+					}
+				})
+			}
+			if err := l.WaitDurable(t.Context(), 4097); err != nil {
+				t.Error(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+			all.Wait()
+		})
+	}
 }

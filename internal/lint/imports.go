@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"crashtest":          {"vfs/memfs", "vfs/errfs"},
 	"fuzz":               {"*"},
 	"internal/check":     {"*"},
+	"internal/mutants":   {},
 	"internal/powerloss": {"*"},
 	"internal/lint":      {},
 }

@@ -1,0 +1,57 @@
+package restart_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/fastrestart/frs/restart"
+	"github.com/fastrestart/frs/vfs/memfs"
+)
+
+// TestCreationKilledThenPowerFailure kills the process at each file operation of
+// the creation of a store, its directory included. What the next process
+// acknowledges survives a power failure, although it found directories and
+// files that the first one made and did not sync.
+func TestCreationKilledThenPowerFailure(t *testing.T) {
+	var killed []*memfs.FS
+	first := memfs.New()
+	if err := first.MkdirAll("/parent"); err != nil {
+		t.Fatal(err)
+	}
+	deep := filepath.Join("/parent", "store")
+	first.OnOp(func(memfs.Op) { killed = append(killed, first.KillClone()) })
+	st, err := restart.Open(deep, small(first))
+	first.OnOp(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(killed) < 10 {
+		t.Fatalf("only %d operations", len(killed))
+	}
+	for i, fs := range killed {
+		o := small(fs)
+		o.Durability = restart.Sync
+		st, err := restart.Open(deep, o)
+		if err != nil {
+			t.Errorf("operation %d: open after the kill: %v", i, err)
+			continue
+		}
+		put(t, region(t, st, "r"), "k", "v")
+		after := fs.CrashClone(memfs.Nothing())
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+		o.FS, o.MustExist = after, true
+		if st, err = restart.Open(deep, o); err != nil {
+			t.Errorf("operation %d: open after the power failure: %v", i, err)
+			continue
+		}
+		wantValue(t, region(t, st, "r"), "k", "v")
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
