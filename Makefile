@@ -3,7 +3,7 @@
 TIME ?= 30s
 BENCH ?= .
 
-.PHONY: all test test-race test-invariants test-long fuzz powerloss lint bench ci
+.PHONY: all test test-race test-invariants test-long fuzz mutants powerloss lint bench ci
 
 all: lint test
 
@@ -26,6 +26,10 @@ test-long:
 # make fuzz TIME=10m
 fuzz:
 	.ci/fuzz $(TIME)
+
+# Plants mistakes, and expects the test that is named for each to find it.
+mutants:
+	go test -tags long -count=1 -timeout 1h -v -run TestMutants ./internal/mutants
 
 # Cuts the power of real file systems; Linux, root. make powerloss FLAGS='-ext4 1000 -seed 7'
 powerloss:

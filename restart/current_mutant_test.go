@@ -6,6 +6,7 @@ import (
 
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs/memfs"
+	"github.com/fastrestart/frs/wal"
 )
 
 // TestCurrentMissing: a store that lost its CURRENT file is damaged for whoever
@@ -31,4 +32,24 @@ func TestCurrentMissing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCreationInterruptedAfterMark: the process that created the store died
+// before CURRENT was there. Its log says how far it is durable, and no more; so
+// the next process finishes the creation.
+func TestCreationInterruptedAfterMark(t *testing.T) {
+	fs := memfs.New()
+	l, err := wal.Open(filepath.Join(dir, "gen-000001", "log"), wal.Options{FS: fs, SegmentSize: wal.MinSegmentSize})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l.End() == l.First() {
+		t.Fatal("the log has no mark")
+	}
+	st := open(t, fs, small(fs))
+	put(t, region(t, st, "r"), "k", "v")
+	wantValue(t, region(t, st, "r"), "k", "v")
 }

@@ -1,7 +1,7 @@
 // Package mutants plants mistakes in the log and the store and expects a named
 // test to find each. It has tests only.
 //
-//	make mutants                                                   all of them, an hour
+//	make mutants                                                   all of them, some minutes
 //	go test -tags long -v -run Mutants/ack ./internal/mutants      those with "ack" in their name
 //
 // A mistake is a patch in testdata/mutants at the root of the repository:
