@@ -3,6 +3,7 @@
 package mutants
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -58,9 +59,12 @@ func (m mutant) test(t *testing.T) (out string, err error) {
 	if err := os.WriteFile(list, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", list, "-vet=off", "-count=1", "-failfast",
+	// A test that hangs ends itself; a compiler that hangs does not.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "test", "-overlay", list, "-vet=off", "-count=1", "-failfast",
 		"-timeout", "2m", "-run", m.run, m.pkg)
-	cmd.Dir = root(t)
+	cmd.Dir, cmd.WaitDelay = root(t), 10*time.Second
 	all, err := cmd.CombinedOutput()
 	return string(all), err
 }
