@@ -6,7 +6,7 @@ package restart_test
 // recoveries, of 1000, in which the machine stops again.
 const (
 	crashStates     = 6
-	crashRecoveries = 3
+	crashRecoveries = 2
 )
 
 // everyFault has the fault tests try every file operation, with every failure.

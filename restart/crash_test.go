@@ -73,8 +73,8 @@ func (r *crashRun) config(seed uint64) crashtest.Config[*machine, step] {
 		Resume:    resumed,
 		Shrink:    20,
 	}
-	if testing.Short() {
-		c.Recovery = 1
+	if testing.Short() || r.fill > 0 { // much to read for each state
+		c.Recovery = max(1, crashRecoveries/4)
 	}
 	c.Every = r.every()
 	return c

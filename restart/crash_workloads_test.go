@@ -95,7 +95,7 @@ func plans() []plan {
 			p.steps = max(p.steps, 130)
 		}
 		if p.o.MemoryLimit == tight.MemoryLimit {
-			p.fill = 16
+			p.fill = 12
 		}
 	}
 	return list
