@@ -82,7 +82,10 @@ func (r *crashRun) config(seed uint64) crashtest.Config[*machine, step] {
 
 // every n-th file operation is a crash point.
 func (r *crashRun) every() int {
-	if testing.Short() {
+	switch {
+	case testing.Short() && raceEnabled:
+		return 31
+	case testing.Short():
 		return 7
 	}
 	return 1
