@@ -15,10 +15,7 @@ import (
 func TestCreationKilledThenPowerFailure(t *testing.T) {
 	var killed []*memfs.FS
 	first := memfs.New()
-	if err := first.MkdirAll("/parent"); err != nil {
-		t.Fatal(err)
-	}
-	deep := filepath.Join("/parent", "store")
+	deep := filepath.Join("/above", "parent", "store")
 	first.OnOp(func(memfs.Op) { killed = append(killed, first.KillClone()) })
 	st, err := restart.Open(deep, small(first))
 	first.OnOp(nil)

@@ -278,9 +278,15 @@ func (st *Store) openLog() error {
 // only because the kernel remembers them, when whoever made them died, or failed,
 // before their directory was synced.
 func (st *Store) syncNames() error {
-	// A parent that we may not open is not one that we made the store's name in.
-	if err := st.fs.SyncDir(filepath.Dir(st.dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return err
+	// All the way up: a process that was killed may have made any of them. One
+	// that we may not open is not one that we made a name in.
+	for d := filepath.Dir(st.dir); ; d = filepath.Dir(d) {
+		if err := st.fs.SyncDir(d); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		if d == filepath.Dir(d) {
+			break
+		}
 	}
 	if err := st.fs.SyncDir(st.dir); err != nil {
 		return err
