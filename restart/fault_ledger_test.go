@@ -78,7 +78,7 @@ func (l *ledger) take(s step, err error) error {
 		l.dead = err
 		l.poisoned++
 	}
-	if l.dead != nil && writes && !errors.Is(err, restart.ErrPoisoned) {
+	if l.dead != nil && writes && !errors.Is(err, restart.ErrPoisoned) && !errors.Is(err, restart.ErrConflict) {
 		return fmt.Errorf("%v after poison: %w", s, err)
 	}
 	return nil
@@ -104,7 +104,9 @@ func (l *ledger) writes(s step) bool {
 // documented reports whether an error is one that failing files may lead to:
 // one of the store's, or, for what is done without the log, the file's.
 func (l *ledger) documented(err error) bool {
-	for _, is := range []error{restart.ErrInDoubt, restart.ErrPoisoned, restart.ErrFull, l.cause} {
+	// ErrConflict: a drop failed, and the region that the workload means to make
+	// anew is still there with its options.
+	for _, is := range []error{restart.ErrInDoubt, restart.ErrPoisoned, restart.ErrFull, restart.ErrConflict, l.cause} {
 		if errors.Is(err, is) {
 			return true
 		}
