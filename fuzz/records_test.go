@@ -52,6 +52,9 @@ func (r *replayer) apply(o op.Op) {
 		if n, ok := r.names[o.Region]; ok && n != o.Name {
 			r.odd = true
 		}
+		if s, d := restart.Strategy(o.Options.Strategy), restart.Durability(o.Options.Durability); s != restart.LocalRestartable || d > restart.Never {
+			r.odd = true // may be of a later version
+		}
 		r.region(o.Region)
 		r.names[o.Region] = o.Name
 	default:
@@ -208,8 +211,8 @@ func storeOf(fs *memfs.FS, payloads [][]byte) error {
 func openRecords(t *testing.T, fs *memfs.FS, want state, odd bool) {
 	st, err := restart.Open(dir, restart.Options{FS: fs, SegmentSize: 64 << 10, Compaction: restart.NoCompaction})
 	if err != nil {
-		if err := consistent(err); err != nil || !odd {
-			t.Fatalf("%v (odd: %v)", err, odd)
+		if wrong := consistent(err); wrong != nil || !odd {
+			t.Fatalf("%v: %v (odd: %v)", err, wrong, odd)
 		}
 		return
 	}
