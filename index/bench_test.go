@@ -167,15 +167,15 @@ func BenchmarkHashInsert(b *testing.B) {
 			refs[i], _ = index.NewCell(s.arena, index.CellSpec{Key: key, Value: key})
 		}
 		cells := time.Since(start)
-		for _, presize := range []bool{false, true} {
-			b.Run(fmt.Sprintf("presize=%v", presize), func(b *testing.B) {
+		for _, divide := range []bool{false, true} {
+			b.Run(fmt.Sprintf("divide=%v", divide), func(b *testing.B) {
 				for b.Loop() {
 					b.StopTimer()
 					for i, h := range s.shards {
 						h.Reset()
 						s.shards[i] = index.NewHash(s.arena)
-						if presize {
-							_ = s.shards[i].Presize(n >> benchShardBits)
+						if divide {
+							s.shards[i].Divide(n >> benchShardBits)
 						}
 					}
 					b.StartTimer()

@@ -237,11 +237,12 @@ func (h *Hash) Shrink(hash uint64) {
 	}
 }
 
-// Presize makes room in an empty table for about n entries, so that it does not
-// grow while they are inserted. A table with entries stays as it is.
-func (h *Hash) Presize(n int) error {
+// Divide prepares an empty table for about n entries: it divides what will be
+// its pages, so that none splits on the way there. It allocates no page; Grow and
+// GrowAll do. A table with entries stays as it is.
+func (h *Hash) Divide(n int) {
 	if h.n > 0 {
-		return nil
+		return
 	}
 	h.Reset()
 	depth := uint8(0)
@@ -255,13 +256,4 @@ func (h *Hash) Presize(n int) error {
 	for i := range h.dir {
 		h.dir[i].depth = depth
 	}
-	for i := range h.dir {
-		p, ref, err := h.newPage(depth, bitsFor(uint32(min(n>>depth, full))))
-		if err != nil {
-			h.Reset()
-			return err
-		}
-		h.set(i, 1, p, ref, 0)
-	}
-	return nil
 }

@@ -122,6 +122,34 @@ func (h *Hash) HasTag(hash uint64) bool {
 	return false
 }
 
+// FindAt returns the cell of the entry at a position of the log: at op of a
+// batch, or at a record of its own. No two keys are at one position, so it
+// looks at no key.
+func (h *Hash) FindAt(hash, lsn uint64, op uint32, inBatch bool) (offheap.Ref, bool) {
+	tag := Tag(hash)
+	p := h.entry(tag).page()
+	if p.mem == nil {
+		return 0, false
+	}
+	want := makeSlot(tag, 0)
+	i := p.home(tag)
+	for range p.mask() + 1 {
+		b := p.bucket(i)
+		for m := match(b, want); m != 0; m &= m - 1 {
+			ref := slotRef(b[bits.TrailingZeros32(m)&7])
+			c := At(h.arena, ref)
+			if n, batched := c.Op(); c.LSN() == lsn && batched == inBatch && n == op {
+				return ref, true
+			}
+		}
+		if b[overflow] == 0 {
+			break
+		}
+		i = (i + 1) & p.mask()
+	}
+	return 0, false
+}
+
 // Insert adds an entry for a key that is not in the table.
 //
 // REQUIRES: Grow(hash) or GrowAll with it returned nil, and the lock was not

@@ -331,19 +331,28 @@ func TestGrowAll(t *testing.T) {
 	}
 }
 
-// A presized table takes its entries without growing; Reset gives all back.
-func TestPresizeReset(t *testing.T) {
+// A divided table with room for its entries takes them without growing; Reset
+// gives all back.
+func TestDivideReset(t *testing.T) {
 	for _, n := range []int{0, 1, 100, 50000} {
 		tb := newTable(t)
-		if err := tb.h.Presize(n); err != nil {
+		tb.h.Divide(n)
+		hashes := make([]uint64, n)
+		for i := range hashes {
+			hashes[i] = index.HashKey([]byte(numKey(uint64(i))))
+		}
+		if err := tb.h.GrowAll(hashes); err != nil {
 			t.Fatal(err)
 		}
-		moves := tb.h.Moves()
+		moves, pages := tb.h.Moves(), n/1300+2
+		if moves > uint64(pages) {
+			t.Fatalf("%d keys: room was made in %d steps, there are at most %d pages", n, moves, pages)
+		}
 		for i := range uint64(n) {
 			tb.put(numKey(i), i)
 		}
-		if got := tb.h.Moves() - moves; got > 2 {
-			t.Fatalf("%d keys: table grew %d times", n, got)
+		if got := tb.h.Moves(); got != moves {
+			t.Fatalf("%d keys: table grew %d times", n, got-moves)
 		}
 		tb.compare()
 		for i := range uint64(n) {
@@ -358,6 +367,44 @@ func TestPresizeReset(t *testing.T) {
 		}
 		clear(tb.want)
 		tb.compare()
+	}
+}
+
+// FindAt finds an entry by its place in the log, and nothing at another place.
+func TestFindAt(t *testing.T) {
+	tb := newTable(t)
+	const n = 3000
+	for i := range uint64(n) {
+		spec := index.CellSpec{Key: []byte(numKey(i)), LSN: 8 * (1 + i/3), InBatch: i%2 == 0, Op: uint32(i % 2)}
+		if spec.InBatch {
+			spec.Op = uint32(i)
+		} else {
+			spec.Op = 0
+		}
+		ref, err := index.NewCell(tb.arena, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := index.HashKey(spec.Key)
+		if got, ok := tb.h.FindAt(h, spec.LSN, spec.Op, spec.InBatch); ok {
+			t.Fatalf("entry %d found as %d before it is there", i, got)
+		}
+		if err := tb.h.Grow(h); err != nil {
+			t.Fatal(err)
+		}
+		tb.h.Insert(h, ref)
+		if got, ok := tb.h.FindAt(h, spec.LSN, spec.Op, spec.InBatch); !ok || got != ref {
+			t.Fatalf("entry %d: found %v, %v, want %v", i, got, ok, ref)
+		}
+		for _, other := range []struct {
+			lsn     uint64
+			op      uint32
+			inBatch bool
+		}{{spec.LSN + 8, spec.Op, spec.InBatch}, {spec.LSN, spec.Op + 1, true}, {spec.LSN, spec.Op, !spec.InBatch}} {
+			if _, ok := tb.h.FindAt(h, other.lsn, other.op, other.inBatch); ok {
+				t.Fatalf("entry %d found at %+v, it is at %d, op %d (%v)", i, other, spec.LSN, spec.Op, spec.InBatch)
+			}
+		}
 	}
 }
 

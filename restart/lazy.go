@@ -94,7 +94,7 @@ func (r *Region) loadAll() error {
 	if r.lazy == nil || r.lazy.left.Load() == 0 {
 		return nil
 	}
-	return parallel(len(r.lazy.parts), r.loadPart)
+	return parallel(numShards, r.loadShard)
 }
 
 // loadShard loads the parts of one shard.
@@ -143,6 +143,9 @@ func (r *Region) loadPart(n int) error {
 		freeReplayed(entries)
 		return nil
 	}
+	if err := r.makeRoomFor(sh, entries); err != nil {
+		return err
+	}
 	for _, list := range [][]replayed{entries, p.queue} {
 		for i := range list {
 			if err := r.replay(sh, &list[i]); err != nil {
@@ -152,6 +155,21 @@ func (r *Region) loadPart(n int) error {
 	}
 	r.partLoaded(sh, p)
 	return nil
+}
+
+// makeRoomFor lets a shard's table take the entries of a part without growing
+// step by step.
+// REQUIRES: sh.mu is held.
+func (r *Region) makeRoomFor(sh *shard, entries []replayed) error {
+	if sh.hash.Len() == 0 {
+		// Parts have about as many entries each.
+		sh.hash.Divide(len(entries) * len(r.lazy.parts) / numShards)
+	}
+	hashes := make([]uint64, len(entries))
+	for i := range entries {
+		hashes[i] = entries[i].hash
+	}
+	return sh.hash.GrowAll(hashes)
 }
 
 // partLoaded marks a part as loaded.

@@ -1,0 +1,195 @@
+package restart
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/op"
+	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/wal"
+)
+
+// loader brings values into memory that are not there, newest segments first.
+// A worker reads its segment in pieces. Each put of a piece gets a cell with
+// its value at once, while its bytes are in the processor's cache, and goes to
+// a list per shard; then the cells of a list take the places of the entries'
+// own that are still at the same position of the log.
+type loader struct {
+	st      *Store
+	regions map[uint32]*Region // as of the open
+	piece   int64              // bytes of values read before they are given to their entries
+	start   time.Time
+
+	mu   sync.Mutex
+	info LoadInfo
+}
+
+// Cells that are in no table yet are memory that no eviction finds: a worker
+// holds at most maxPiece of them, and all together a share of the limit.
+const (
+	maxPiece   = 16 << 20
+	pieceShare = 16
+)
+
+// loadValues reads the log backwards, a segment for each processor at a time,
+// as far as memory has room.
+func (st *Store) loadValues(ctx context.Context) error {
+	l := loader{st: st, regions: make(map[uint32]*Region), start: time.Now()}
+	for _, r := range st.catalog.all() {
+		l.regions[r.id] = r
+	}
+	l.piece = min(maxPiece, st.pool.Limit()/int64(pieceShare*runtime.GOMAXPROCS(0)))
+	l.info.Total = int64(st.recoveredEnd - st.log.First())
+	segs := st.log.Segments()
+	return parallel(len(segs), func(i int) error {
+		s := segs[len(segs)-1-i]
+		s.End = min(s.End, st.recoveredEnd)
+		if s.Base >= s.End || st.memoryFull() || l.absent() == 0 {
+			return nil
+		}
+		if err := l.segment(ctx, s.Base, s.End); err != nil {
+			return err
+		}
+		l.progress(int64(s.End - s.Base))
+		return nil
+	})
+}
+
+// progress tells how far the loading has come.
+func (l *loader) progress(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.info.Done += n
+	l.info.Remaining = time.Duration(float64(time.Since(l.start)) / float64(l.info.Done) * float64(l.info.Total-l.info.Done))
+	l.st.opts.Events.loadProgress(l.info)
+}
+
+func (st *Store) memoryFull() bool { return st.pool.Used() >= st.pool.Limit() }
+
+// absent returns the number of entries whose values are not in memory.
+func (l *loader) absent() (n int64) {
+	for _, r := range l.regions {
+		for i := range r.shards {
+			sh := &r.shards[i]
+			sh.mu.RLock()
+			n += sh.absent
+			sh.mu.RUnlock()
+		}
+	}
+	return n
+}
+
+// value is a cell that an entry may get for the one that it has.
+type value struct {
+	hash    uint64
+	lsn     LSN
+	ref     offheap.Ref
+	op      uint32
+	inBatch bool
+}
+
+// piece is what a worker has read and not given to the entries yet.
+type piece struct {
+	size  int64
+	lists map[*Region]*[numShards][]value
+}
+
+func (l *loader) segment(ctx context.Context, from, to LSN) error {
+	s := l.st.log.Scan(from, to)
+	defer s.Close()
+	p := piece{lists: make(map[*Region]*[numShards][]value)}
+	defer p.install()
+	for ctx.Err() == nil && !l.st.memoryFull() {
+		f, err := s.Next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, wal.ErrReleased):
+			return nil // released meanwhile: what was live moved on
+		case err != nil:
+			return err
+		case f.Kind != segment.Data:
+			continue
+		}
+		err = l.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
+			return l.take(&p, f.LSN, o, spec)
+		})
+		if err != nil {
+			return err
+		}
+		if p.size >= l.piece {
+			p.install()
+		}
+	}
+	return ctx.Err()
+}
+
+// take makes a cell for a put, if memory has room.
+func (l *loader) take(p *piece, lsn LSN, o op.Op, spec index.CellSpec) error {
+	r := l.regions[o.Region]
+	if o.Kind != op.KindPut || r == nil {
+		return nil
+	}
+	spec.Key, spec.Value, spec.LSN, spec.Expiry = o.Key, o.Value, uint64(lsn), o.Expiry
+	size := offheap.ClassSize(spec.Size())
+	if l.st.pool.Used()+int64(size) > l.st.pool.Limit() {
+		return nil
+	}
+	ref, err := index.NewCell(r.arena, spec)
+	if err != nil {
+		return err
+	}
+	lists := p.lists[r]
+	if lists == nil {
+		lists = new([numShards][]value)
+		p.lists[r] = lists
+	}
+	h := index.HashKey(o.Key)
+	n := shardOf(h)
+	lists[n] = append(lists[n], value{h, lsn, ref, spec.Op, spec.InBatch})
+	p.size += int64(size)
+	return nil
+}
+
+// install gives the values to their entries.
+func (p *piece) install() {
+	for r, lists := range p.lists {
+		for n := range lists {
+			for list := lists[n]; len(list) > 0; {
+				k := min(len(list), pageEntries)
+				r.installValues(&r.shards[n], list[:k])
+				list = list[k:]
+			}
+			lists[n] = lists[n][:0]
+		}
+	}
+	p.size = 0
+}
+
+// installValues gives values to the entries of a shard that are still at the
+// values' positions and have none, and frees the others.
+func (r *Region) installValues(sh *shard, list []value) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	gone := r.usable() != nil
+	for i := range list {
+		v := &list[i]
+		old, ok := offheap.Ref(0), false
+		if !gone {
+			old, ok = sh.hash.FindAt(v.hash, uint64(v.lsn), v.op, v.inBatch)
+		}
+		if !ok || r.cell(old).Resident() {
+			index.FreeCell(r.arena, v.ref)
+			continue
+		}
+		sh.absent--
+		sh.hash.Replace(v.hash, old, v.ref)
+		r.order.replace(r, old, v.ref)
+	}
+}
