@@ -88,12 +88,8 @@ func (fg *forger) change() {
 	case 2:
 		to := one(p, &r.Position, &r.Floor)
 		*to += uint64(p.uint16()) * 8
-	case 3: // another id, but none that another region has
-		id := uint32(p.uint16())
-		for slices.ContainsFunc(fg.regions, func(o index.ImageRegion) bool { return o.ID == id }) {
-			id++
-		}
-		r.ID = id
+	case 3:
+		r.ID = uint32(p.uint16())
 	case 4:
 		r.Options.Strategy, r.Options.Durability, r.Options.Ordered = p.byte(), p.byte(), p.byte()&1 == 1
 	case 5:

@@ -131,11 +131,16 @@ func (im *Image) decodeMeta(b []byte) error {
 	n := le.Uint32(b)
 	b = b[4:]
 	entries := uint64(0)
+	names := make(map[string]bool)
 	for range n {
 		r, rest, err := decodeImageRegion(b, int64(im.metaAt))
+		if err == nil {
+			err = im.checkRegion(&r, names)
+		}
 		if err != nil {
 			return err
 		}
+		names[r.Name] = true
 		im.Regions = append(im.Regions, r)
 		b = rest
 		for i := range r.Parts {
@@ -151,7 +156,25 @@ func (im *Image) decodeMeta(b []byte) error {
 	return nil
 }
 
-// ReadPart reads a part into buf, which grows as needed, and verifies it.
+// checkRegion refuses a region that cannot follow those read so far: of two
+// with one id, or with one name, a store could show only one.
+func (im *Image) checkRegion(r *ImageRegion, names map[string]bool) error {
+	switch n := len(im.Regions); {
+	case n > 0 && r.ID <= im.Regions[n-1].ID:
+		return imageError("region %d behind region %d", r.ID, im.Regions[n-1].ID)
+	case r.ID >= im.NextRegion:
+		return imageError("region %d, the next one is %d", r.ID, im.NextRegion)
+	case names[r.Name]:
+		return imageError("two regions %q", r.Name)
+	case r.Position >= im.To || r.Floor > im.To:
+		return imageError("region %q at LSN %d, cleared at %d, in an image to %d", r.Name, r.Position, r.Floor, im.To)
+	}
+	return nil
+}
+
+// ReadPart reads a part into buf, which grows as needed, and verifies it: its
+// checksum, and that it holds as many entries as it says, all of them from
+// below To, and nothing else.
 func (im *Image) ReadPart(p ImagePart, buf []byte) ([]byte, error) {
 	if int64(cap(buf)) < p.Length {
 		buf = make([]byte, p.Length)
@@ -163,7 +186,25 @@ func (im *Image) ReadPart(p ImagePart, buf []byte) ([]byte, error) {
 	if xxhash.Sum64(buf) != p.Sum {
 		return buf, imageError("checksum of the part at %d", p.Offset)
 	}
-	return buf, nil
+	return buf, im.checkPart(p, buf)
+}
+
+// checkPart checks the entries of a part.
+func (im *Image) checkPart(p ImagePart, b []byte) error {
+	for range p.Entries {
+		e, rest, err := NextImageEntry(b)
+		if err != nil {
+			return err
+		}
+		if e.LSN >= im.To {
+			return imageError("key %q at LSN %d, above the end of what the image knows, %d", e.Key, e.LSN, im.To)
+		}
+		b = rest
+	}
+	if len(b) != 0 {
+		return imageError("%d bytes behind the entries of the part at %d", len(b), p.Offset)
+	}
+	return nil
 }
 
 // Close closes the file.

@@ -37,6 +37,9 @@ const (
 	maxImageMeta    = 1 << 30
 	maxImagePart    = 1 << 30
 
+	// lsnAlign is the alignment of positions in a log; the first is not zero.
+	lsnAlign = 8
+
 	imageFlagExpiry = 1 << 62
 	imageFlagOp     = 1 << 63
 )
@@ -237,6 +240,9 @@ func NextImageEntry(b []byte) (e ImageEntry, rest []byte, err error) {
 	e.LSN, e.ValueLen, e.ValueHash = word&MaxLSN, int(le.Uint32(b[8:])), le.Uint64(b[16:])
 	if word&^(MaxLSN|imageFlagExpiry|imageFlagOp) != 0 || keyLen > MaxKey || le.Uint32(b[8:]) > MaxValue {
 		return e, nil, imageError("fields of an entry")
+	}
+	if e.LSN == 0 || e.LSN%lsnAlign != 0 {
+		return e, nil, imageError("entry at LSN %d", e.LSN)
 	}
 	b = b[imageEntryFixed:]
 	if word&imageFlagExpiry != 0 {

@@ -36,7 +36,6 @@ func FuzzNextImageEntry(f *testing.F) {
 // minimize.
 func FuzzOpenImage(f *testing.F) {
 	good := sample().write(f)
-	clear(good[entriesAt : entriesAt+8]) // counted by the writer
 	meta := int(binary.LittleEndian.Uint64(good[metaAt:]))
 	f.Add(uint16(0), uint64(0), uint16(0), uint64(0), uint16(0))
 	f.Add(uint16(fromAt), uint64(1), uint16(headerEnd), uint64(3), uint16(0))              // number of regions
@@ -59,20 +58,39 @@ func FuzzOpenImage(f *testing.F) {
 		b = resize(b, -min(int(cut), len(b)-meta))
 		im, err := openImage(t, seal(b))
 		if err != nil {
+			if bytes.Equal(b, good) {
+				t.Fatal(err)
+			}
 			return
 		}
-		for _, r := range im.Regions {
+		names := map[string]bool{}
+		for i, r := range im.Regions {
+			if names[r.Name] || i > 0 && r.ID <= im.Regions[i-1].ID || r.ID >= im.NextRegion || r.Position >= im.To {
+				t.Fatalf("region %d of %d: %d %q at %d", i, len(im.Regions), r.ID, r.Name, r.Position)
+			}
+			names[r.Name] = true
 			for _, p := range r.Parts {
-				if p.Length > int64(meta) {
-					t.Fatalf("part of %d bytes in %d", p.Length, meta)
-				}
-				_, _ = readPart(im, p)
+				checkPart(t, im, p, int64(meta))
 			}
 		}
 		if again := rewrite(t, im, b[headerSize:meta]); !bytes.Equal(again, b) {
 			t.Fatalf("%x is written as %x", b, again)
 		}
 	})
+}
+
+// checkPart reads a part, which may refuse.
+func checkPart(t *testing.T, im *index.Image, p index.ImagePart, limit int64) {
+	t.Helper()
+	if p.Length > limit {
+		t.Fatalf("part of %d bytes in %d", p.Length, limit)
+	}
+	list, _ := readPart(im, p)
+	for _, e := range list {
+		if e.LSN >= im.To || e.LSN == 0 || e.LSN%8 != 0 {
+			t.Fatalf("entry at %d in an image to %d", e.LSN, im.To)
+		}
+	}
 }
 
 // rewrite writes what was read of an image, its parts as they are.
@@ -84,7 +102,7 @@ func rewrite(t *testing.T, im *index.Image, parts []byte) []byte {
 	}
 	w := index.NewImageWriter(f)
 	w.BeginPart()
-	if err := w.Add(parts, 0); err != nil {
+	if err := w.Add(parts, int(im.Entries)); err != nil {
 		t.Fatal(err)
 	}
 	size, err := w.Finish(publicHeader(im.ImageHeader), im.Regions)
