@@ -228,6 +228,8 @@ func FuzzLog(f *testing.F) {
 	f.Add([]byte{put, 2, 0, 1, put, 2, 0, 1, crash, 3, 0x55, 0x55, 5, put, 2, 0, 0, crash, 3, 0xff, 0x0f, 6, roll, put, 5, 0, 0, reopen, put, 2, 0, 0})
 	f.Add([]byte{put, 5, 0, 1, put, 5, 0, 1, put, 5, 0, 1, crash, 4, 77, 2, sync, truncate, 1, crash, 1, 1, release, 1, put, 0, 0, 0, reopen})
 	f.Add([]byte{0, put, 2, 0, 1, scan, sync, crash, 1, 0, put, 2, 0, 1, scan, put, 1, 0, 0, crash, 1, 0})
+	// Killed in a truncation, then opened and closed, then a power failure: found by fuzzing.
+	f.Add([]byte("0770000880101\"0\x8c010090100010070\"1088"))
 	addRandom(f, 20, 200)
 	f.Fuzz(func(t *testing.T, input []byte) {
 		p := &program{input}

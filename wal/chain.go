@@ -122,9 +122,11 @@ func truncated(n name, list fileList) bool {
 
 // tidy removes leftovers of a crash, and publishes TAIL if it was of no use.
 //
-// First the directory is synced: the name of the segment that explains a
-// leftover may be visible and not durable, and then a power failure could take
-// that name back and the removal not.
+// First the directory is synced, unless TAIL names the newest segment and so
+// says that its name is durable. Whoever gave it its name may have died before
+// the sync; a power failure could then take it back, and with it the truncation
+// that it made, which is seen from now on, or that explains a leftover that is
+// removed here.
 func (l *Log) tidy(d *directory, s *newestScan) error {
 	list := *l.files.Load()
 	var gone []name
@@ -135,7 +137,7 @@ func (l *Log) tidy(d *directory, s *newestScan) error {
 			gone = append(gone, n)
 		}
 	}
-	if len(gone) == 0 && len(d.temps) == 0 && d.tail != nil {
+	if len(gone) == 0 && len(d.temps) == 0 && d.tail != nil && d.tail.names(s.file) {
 		return nil
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {

@@ -57,6 +57,9 @@ func (t *tailFile) encode() []byte {
 	return b
 }
 
+// names reports whether f is the segment that must exist.
+func (t *tailFile) names(f *file) bool { return t.base == f.h.Base && t.epoch == f.h.Epoch }
+
 func parseTail(b []byte) (t tailFile, err error) {
 	le := binary.LittleEndian
 	if len(b) != tailSize || string(b[:8]) != tailMagic {

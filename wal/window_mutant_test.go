@@ -171,6 +171,42 @@ func isSegment(name string) bool {
 	return ok
 }
 
+// TestTruncationStays: the process is killed in TruncateBack, when the segment
+// that truncates has its name, not yet durably. The next one shows the log
+// truncated, writes nothing and closes it. Then the power fails: what was cut
+// off does not come back.
+func TestTruncationStays(t *testing.T) {
+	fs := memfs.New()
+	l := mustOpen(t, smallOptions(fs))
+	for id := range 3 {
+		mustPut(t, l, id, 100, wal.Sync)
+	}
+	at := mustPut(t, l, 3, 100, wal.Sync)
+	mustPut(t, l, 4, 100, wal.Sync)
+	var killed *memfs.FS
+	snapshot(fs, func(op memfs.Op) bool {
+		return op.Kind == memfs.OpRename && filepath.Base(op.NewName) == segment.FileName(at, 2)
+	}, func() { killed = fs.KillClone() })
+	if err := l.TruncateBack(at); err != nil {
+		t.Fatal(err)
+	}
+	if killed == nil {
+		t.Fatal("no segment got a name")
+	}
+	l = mustOpen(t, smallOptions(killed))
+	wantIDs(t, l, 0, 2)
+	after := killed.CrashClone(memfs.Nothing()) // shown, and called durable
+	if l.Durable() != l.End() {
+		t.Errorf("durable %d, end %d", l.Durable(), l.End())
+	}
+	mustClose(t, l)
+	for name, fs := range map[string]*memfs.FS{"after open": after, "after close": killed.CrashClone(memfs.Nothing())} {
+		if got := mustIDs(t, mustOpen(t, smallOptions(fs))); !slices.Equal(got, seq(0, 2)) {
+			t.Errorf("%s: records %s", name, brief(got))
+		}
+	}
+}
+
 // TestRollMeetsClose: a roll needs a file that is being prepared when the log is
 // closed. It ends. Time and blocking are simulated, so that one which does not
 // is found at once.
