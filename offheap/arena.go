@@ -58,17 +58,27 @@ func (a *Arena) Alloc(n int) (Ref, error) {
 	k := &sizeClasses[i]
 	c := &a.classes[i]
 	c.mu.Lock()
+	ref, freed, err := a.takeLocked(c, k, i)
+	c.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	a.pool.used.Add(int64(k.size))
+	a.live.add(a, ref, n, freed)
+	return ref, nil
+}
+
+// takeLocked takes a cell of class i; freed says that it was in use before.
+func (a *Arena) takeLocked(c *class, k *sizeClass, i int) (ref Ref, freed bool, err error) {
 	id := c.lists[listPartial]
 	if id == 0 {
-		var err error
 		if id, err = a.grow(c, i); err != nil {
-			c.mu.Unlock()
-			return 0, err
+			return 0, false, err
 		}
 	}
 	s := a.slab(id)
-	off, freed := s.fresh*k.size, s.free != 0
-	if freed {
+	off := s.fresh * k.size
+	if freed = s.free != 0; freed {
 		off = (s.free - 1) << refShift
 		s.free = *(*uint32)(a.at(id.ref(off)))
 	} else {
@@ -79,11 +89,7 @@ func (a *Arena) Alloc(n int) (Ref, error) {
 	if s.full(k) {
 		a.move(c, listFull, id, s)
 	}
-	c.mu.Unlock()
-	a.pool.used.Add(int64(k.size))
-	ref := id.ref(off)
-	a.live.add(a, ref, n, freed)
-	return ref, nil
+	return id.ref(off), freed, nil
 }
 
 // grow adds a slab to class i, whose lock is held.

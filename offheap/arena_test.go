@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/fastrestart/frs/offheap"
@@ -96,6 +97,76 @@ func TestRandomAllocations(t *testing.T) {
 	s := p.Stats()
 	if s.Large != 0 || s.Slabs > 128*64<<10 || s.Mapped > 16<<20 || s.Cached > 4<<20 {
 		t.Fatalf("too much kept after the last free: %+v", s)
+	}
+}
+
+// Goroutines that allocate through stashes, and free without, never share a
+// block, and nothing is left counted when the stashes are closed.
+func TestStash(t *testing.T) {
+	p := newPool(t, offheap.PoolOptions{})
+	a := p.NewArena()
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(3, uint64(g)))
+			s := a.NewStash()
+			defer s.Close()
+			var live []block
+			for step := range 5000 {
+				if len(live) > 0 && rng.IntN(5) < 2 {
+					i := rng.IntN(len(live))
+					b := live[i]
+					for _, x := range a.Bytes(b.ref, b.n) {
+						if x != b.tag {
+							t.Errorf("block of %d bytes holds %#x, want %#x", b.n, x, b.tag)
+							return
+						}
+					}
+					a.Free(b.ref, b.n)
+					live[i] = live[len(live)-1]
+					live = live[:len(live)-1]
+					continue
+				}
+				b := block{n: rng.IntN(100 << rng.IntN(10)), tag: byte(g<<6 + step%61)}
+				var err error
+				if b.ref, err = s.Alloc(b.n); err != nil {
+					t.Error(err)
+					return
+				}
+				m := a.Bytes(b.ref, b.n)
+				for i := range m {
+					m[i] = b.tag
+				}
+				live = append(live, b)
+				if step%1000 == 999 {
+					s.Close() // may be used again
+				}
+			}
+			for _, b := range live {
+				a.Free(b.ref, b.n)
+			}
+		})
+	}
+	wg.Wait()
+	if n := p.Used(); n != 0 {
+		t.Fatalf("%d bytes still counted", n)
+	}
+}
+
+// A stash says why it cannot be filled.
+func TestStashClosedArena(t *testing.T) {
+	p := newPool(t, offheap.PoolOptions{})
+	a := p.NewArena()
+	s := a.NewStash()
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Alloc(40); !errors.Is(err, offheap.ErrClosed) {
+		t.Fatalf("error %v, want ErrClosed", err)
+	}
+	s.Close()
+	if n := p.Used(); n != 0 {
+		t.Fatalf("%d bytes counted", n)
 	}
 }
 

@@ -96,15 +96,36 @@ type value struct {
 
 // piece is what a worker has read and not given to the entries yet.
 type piece struct {
-	size  int64
-	lists map[*Region]*[numShards][]value
+	size    int64
+	regions map[*Region]*regionPiece
+}
+
+type regionPiece struct {
+	stash  *offheap.Stash
+	shards [numShards][]value
+}
+
+func (p *piece) of(r *Region) *regionPiece {
+	rp := p.regions[r]
+	if rp == nil {
+		rp = &regionPiece{stash: r.arena.NewStash()}
+		p.regions[r] = rp
+	}
+	return rp
+}
+
+func (p *piece) close() {
+	p.install()
+	for _, rp := range p.regions {
+		rp.stash.Close()
+	}
 }
 
 func (l *loader) segment(ctx context.Context, from, to LSN) error {
 	s := l.st.log.Scan(from, to)
 	defer s.Close()
-	p := piece{lists: make(map[*Region]*[numShards][]value)}
-	defer p.install()
+	p := piece{regions: make(map[*Region]*regionPiece)}
+	defer p.close()
 	for ctx.Err() == nil && !l.st.memoryFull() {
 		f, err := s.Next()
 		switch {
@@ -141,32 +162,29 @@ func (l *loader) take(p *piece, lsn LSN, o op.Op, spec index.CellSpec) error {
 	if l.st.pool.Used()+int64(size) > l.st.pool.Limit() {
 		return nil
 	}
-	ref, err := index.NewCell(r.arena, spec)
+	rp := p.of(r)
+	ref, err := rp.stash.Alloc(spec.Size())
 	if err != nil {
 		return err
 	}
-	lists := p.lists[r]
-	if lists == nil {
-		lists = new([numShards][]value)
-		p.lists[r] = lists
-	}
+	index.FillCell(r.arena, ref, spec)
 	h := index.HashKey(o.Key)
 	n := shardOf(h)
-	lists[n] = append(lists[n], value{h, lsn, ref, spec.Op, spec.InBatch})
+	rp.shards[n] = append(rp.shards[n], value{hash: h, lsn: lsn, ref: ref, op: spec.Op, inBatch: spec.InBatch})
 	p.size += int64(size)
 	return nil
 }
 
 // install gives the values to their entries.
 func (p *piece) install() {
-	for r, lists := range p.lists {
-		for n := range lists {
-			for list := lists[n]; len(list) > 0; {
+	for r, rp := range p.regions {
+		for n := range rp.shards {
+			for list := rp.shards[n]; len(list) > 0; {
 				k := min(len(list), pageEntries)
 				r.installValues(&r.shards[n], list[:k])
 				list = list[k:]
 			}
-			lists[n] = lists[n][:0]
+			rp.shards[n] = rp.shards[n][:0]
 		}
 	}
 	p.size = 0
@@ -177,19 +195,29 @@ func (p *piece) install() {
 func (r *Region) installValues(sh *shard, list []value) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	gone := r.usable() != nil
+	if r.usable() != nil {
+		for i := range list {
+			index.FreeCell(r.arena, list[i].ref)
+		}
+		return
+	}
+	// All are looked up first: the processor then waits for several cells at
+	// a time, none of which is in its cache.
+	var old [pageEntries]offheap.Ref
 	for i := range list {
 		v := &list[i]
-		old, ok := offheap.Ref(0), false
-		if !gone {
-			old, ok = sh.hash.FindAt(v.hash, uint64(v.lsn), v.op, v.inBatch)
+		if ref, ok := sh.hash.FindAt(v.hash, uint64(v.lsn), v.op, v.inBatch); ok && !r.cell(ref).Resident() {
+			old[i] = ref
 		}
-		if !ok || r.cell(old).Resident() {
+	}
+	for i := range list {
+		v := &list[i]
+		if old[i] == 0 {
 			index.FreeCell(r.arena, v.ref)
 			continue
 		}
 		sh.absent--
-		sh.hash.Replace(v.hash, old, v.ref)
-		r.order.replace(r, old, v.ref)
+		sh.hash.Replace(v.hash, old[i], v.ref)
+		r.order.replace(r, old[i], v.ref)
 	}
 }
