@@ -178,8 +178,6 @@ func (m *logMaker) tail() error {
 	if n := m.p.below(21); n > 0 {
 		m.forged = true
 		patch(&program{m.p.take(n)}, b)
-		clear(b[46:48]) // every position is below MaxLSN
-		clear(b[54:56])
 	}
 	seal(b)
 	return create(m.fs, filepath.Join(dir, "TAIL"), b)

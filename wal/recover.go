@@ -168,8 +168,8 @@ func (l *Log) scanNewest(f *file, d *directory) (*newestScan, error) {
 	lows, err := l.readNewest(s, &t)
 	if err == nil && s.x == s.from && s.from > f.h.Base && s.stop == segment.StopBad {
 		// No frame there and no end either: TAIL points to nowhere. Believe the
-		// frames.
-		s.from = f.h.Base
+		// frames, and of TAIL only that the log was durable to there.
+		s.from, s.lowWater, s.lowProof = f.h.Base, f.h.LowWater, f.h.LowWater
 		lows, err = l.readNewest(s, &t)
 	}
 	if err != nil {

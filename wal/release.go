@@ -31,6 +31,10 @@ func (l *Log) Release(ctx context.Context, lowWater LSN) error {
 		return ctx.Err()
 	}
 	defer func() { l.releasing <- struct{}{} }()
+	// Once more: while we waited, a truncation may have cut the position off.
+	if err := l.mayRelease(lowWater); err != nil {
+		return err
+	}
 	if err := l.raiseLowWater(ctx, lowWater); err != nil {
 		return err
 	}

@@ -76,10 +76,17 @@ func parseTail(b []byte) (t tailFile, err error) {
 	t.base = LSN(le.Uint64(b[32:]))
 	t.durable = LSN(le.Uint64(b[40:]))
 	t.lowWater, t.highTime = LSN(le.Uint64(b[48:])), int64(le.Uint64(b[56:]))
-	if (t.base|t.durable|t.lowWater)%segment.Align != 0 || t.durable < t.base {
-		return t, errors.New("wal: TAIL has impossible positions")
+	return t, t.check()
+}
+
+// check refuses positions that no writer writes: base ≤ durable, low-water mark
+// ≤ durable, in the address space, aligned.
+func (t *tailFile) check() error {
+	if t.epoch == 0 || t.base == 0 || t.durable < t.base || t.lowWater > t.durable || t.durable >= segment.MaxLSN ||
+		(t.base|t.durable|t.lowWater)%segment.Align != 0 {
+		return fmt.Errorf("wal: TAIL has impossible positions: epoch %d, base %d, durable %d, low-water mark %d", t.epoch, t.base, t.durable, t.lowWater)
 	}
-	return t, nil
+	return nil
 }
 
 // readTail reads TAIL. found says that there is a file of that name; t is nil
