@@ -1,9 +1,8 @@
 # Everything here is one go command or a script of .ci; nothing needs make.
 
-TIME ?= 30s
 BENCH ?= .
 
-.PHONY: all test test-race test-invariants test-long fuzz mutants powerloss lint bench ci
+.PHONY: all test test-race test-invariants test-long fuzz mutants powerloss soak lint bench ci
 
 all: lint test
 
@@ -23,9 +22,9 @@ test-long:
 	CGO_ENABLED=1 go test -timeout 4h -race ./...
 	.ci/fuzz 5m
 
-# make fuzz TIME=10m
+# Each target for so long: make fuzz TIME=10m
 fuzz:
-	.ci/fuzz $(TIME)
+	.ci/fuzz $(or $(TIME),30s)
 
 # Plants mistakes, and expects the test that is named for each to find it.
 mutants:
@@ -34,6 +33,10 @@ mutants:
 # Cuts the power of real file systems; Linux, root. make powerloss FLAGS='-ext4 1000 -seed 7'
 powerloss:
 	.ci/powerloss $(FLAGS)
+
+# Everything at once, on real files, with kills: make soak TIME=1h FLAGS='-seed 7'
+soak:
+	go run -tags invariants ./internal/soak -time $(or $(TIME),10m) $(FLAGS)
 
 lint:
 	test -z "$$(gofmt -l .)"

@@ -43,7 +43,9 @@ var arrows = map[string][]string{
 	"fuzz":               {"*"},
 	"internal/check":     {"*"},
 	"internal/mutants":   {},
+	"internal/ledger":    {},
 	"internal/powerloss": {"*"},
+	"internal/soak":      {"*"},
 	"internal/lint":      {},
 }
 
@@ -116,7 +118,7 @@ func library(pkg string) bool {
 }
 
 // commands are where programs are, which may do more than libraries.
-var commands = []string{"cmd", "examples", "internal/powerloss"}
+var commands = []string{"cmd", "examples", "internal/powerloss", "internal/soak"}
 
 // under reports whether path is dir or below it.
 func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
