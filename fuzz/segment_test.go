@@ -120,6 +120,9 @@ func (b *builder) packed(p *program, durable segment.LSN) {
 // lie appends a frame whose header's checksum holds, and nothing else need.
 func (b *builder) lie(p *program) {
 	stored := noise(uint64(p.byte()), p.below(200))
+	if len(stored) == 8 {
+		stored = binary.LittleEndian.AppendUint64(nil, p.uint64()) // for a control frame
+	}
 	fh := segment.FrameHeader{
 		Kind: segment.Kind(p.below(5)), Codec: segment.Codec(p.below(4)), Stored: uint32(len(stored)), Raw: uint32(len(stored)),
 		Durable: b.h.Base, Hash: xxhash.Sum64(stored),
@@ -173,7 +176,7 @@ func scan(t *testing.T, file []byte, h segment.Header, o segment.ScanOptions) ([
 			if !errors.Is(err, io.EOF) && !errors.Is(err, segment.ErrCorrupt) {
 				t.Fatalf("neither the end nor damage: %v", err)
 			}
-			if (s.Stop() == segment.StopBad) == errors.Is(err, io.EOF) {
+			if bad := s.Stop() == segment.StopBad || s.Stop() == segment.StopImpossible; bad == errors.Is(err, io.EOF) {
 				t.Fatalf("stop %d with %v", s.Stop(), err)
 			}
 			return frames, s
@@ -196,6 +199,8 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{shapeData, 0, 8, shapeLie, 0, 1, 20, 1, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 255, 255, 63})
 	f.Add([]byte{shapeData, 0, 8, shapeRaw, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, shapeData, 5, 6, shapeForged, 0, 1, 255, 255})
 	f.Add([]byte{shapeForged, 0, 0, 9, shapeZeros, 0, 9, shapeControl, 0, 0, 1, 1, shapeForged, 0, 3})
+	// A low-water mark above its own frame.
+	f.Add([]byte{shapeData, 0, 8, shapeLie, 0, 1, 8, 0, 0x21, 0, 0, 0, 0, 0, 0, 3, 0, 0, shapeData, 0, 7})
 	addRandom(f, 8, 200)
 	f.Fuzz(func(t *testing.T, input []byte) {
 		p := &program{input}
@@ -239,6 +244,9 @@ func sameFrames(t *testing.T, b *builder, frames []segment.Frame) {
 	for _, f := range frames {
 		if f.LSN != at {
 			t.Fatalf("frame at %d, the one before ended at %d", f.LSN, at)
+		}
+		if f.Kind == segment.LowWater && binary.LittleEndian.Uint64(f.Payload) > uint64(f.Durable) {
+			t.Fatalf("the frame at %d, durable mark %d, has low-water mark %d", f.LSN, f.Durable, binary.LittleEndian.Uint64(f.Payload))
 		}
 		at = f.End
 		stored := f.Bytes[segment.FrameHeaderSize:][:f.Stored]

@@ -90,6 +90,7 @@ var (
 	errFrameSum      = corruptf("frame header checksum mismatch")
 	errFrameLong     = corruptf("frame reaches beyond the end of its segment")
 	errPayloadSum    = corruptf("payload checksum mismatch")
+	errLowWater      = corruptf("low-water mark that was not durable when its frame was written")
 	errPadding       = corruptf("padding is not zero")
 	errShort         = corruptf("file ends inside a frame")
 	errDecompress    = corruptf("payload does not decompress to its length")

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,9 @@ const (
 	StopBad
 	// StopRead means that the file could not be read.
 	StopRead
+	// StopImpossible means that a frame whose checksums hold says what no writer
+	// writes. No crash makes that: it is damage wherever it is.
+	StopImpossible
 )
 
 // ScanOptions says what part of a segment a Scanner reads.
@@ -132,12 +136,23 @@ func (s *Scanner) Next() (Frame, error) {
 	if err != nil {
 		return s.halt(StopBad, err)
 	}
+	if h.Kind == LowWater && !possibleLowWater(&h, payload) {
+		return s.halt(StopImpossible, errLowWater)
+	}
 	f := Frame{
 		LSN: s.pos, End: s.pos + LSN(h.Size()), Kind: h.Kind, Codec: h.Codec,
 		Durable: h.Durable, Payload: payload, Stored: int(h.Stored), Bytes: b[:h.Size()],
 	}
 	s.pos = f.End
 	return f, nil
+}
+
+// possibleLowWater reports whether the mark in a low-water frame can be one: it
+// never exceeds what was durable when the frame was appended. A mark that did
+// would hide frames behind its own.
+func possibleLowWater(h *FrameHeader, payload []byte) bool {
+	mark := LSN(binary.LittleEndian.Uint64(payload)) // its length was checked with the header
+	return mark != 0 && mark%Align == 0 && mark <= h.Durable
 }
 
 // payload checks and decompresses what follows a frame header in b.

@@ -41,7 +41,8 @@ type testimony struct {
 // Nothing is ever lost silently: bytes are given up only if no evidence says
 // that they were durable. The evidence is, in order: what frame headers and
 // footers behind x promise; TAIL; the caller; the file's size, since a file is
-// cut below its allocation only after it was sealed and synced. Valid frames
+// cut below its allocation only after it was sealed and synced; a frame at x
+// that is whole, so not torn, and says what cannot be. Valid frames
 // behind x are no evidence by themselves: the disk writes unsynced bytes in any
 // order.
 func judge(t *testimony) (verdict, error) {
@@ -51,6 +52,8 @@ func judge(t *testimony) (verdict, error) {
 		return 0, t.damage(max(promised, t.behind.Last), "a promise says that the log was durable to %d", promised)
 	case t.size < t.allocated && t.stop != segment.StopFooter:
 		return 0, t.damage(t.behind.Last, "file has %d bytes, was %d, and is not sealed", t.size, t.allocated)
+	case t.stop == segment.StopImpossible:
+		return 0, t.damage(t.behind.Last, "a frame is whole and says what no writer writes")
 	case t.stop == segment.StopFooter, t.behind.Used == 0:
 		return clean, nil
 	default:

@@ -1,11 +1,15 @@
 package wal_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs/errfs"
@@ -83,6 +87,88 @@ func TestTailLiesAboutLowWater(t *testing.T) {
 	wantIDs(t, l, 2, 8)
 	if got := l.Tail().LowWater; got != segment.FirstLSN+2*536 {
 		t.Errorf("low-water mark %d", got)
+	}
+}
+
+// appendFrame adds a frame behind those of a segment file that is not sealed,
+// under good checksums, and returns where it is.
+func appendFrame(t *testing.T, fs *memfs.FS, name string, h segment.FrameHeader, stored []byte) wal.LSN {
+	t.Helper()
+	b := readFile(t, fs, path(name))
+	head, err := segment.ParseHeader(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := segment.NewScanner(bytes.NewReader(b), int64(len(b)), head, segment.ScanOptions{})
+	for err == nil {
+		_, err = s.Next()
+	}
+	if s.Stop() != segment.StopUnused {
+		t.Fatalf("%s: %v", name, err)
+	}
+	at := s.Pos()
+	h.Stored, h.Raw, h.Hash = uint32(len(stored)), uint32(len(stored)), xxhash.Sum64(stored)
+	frame := make([]byte, h.Size())
+	segment.NewStamp(head.Salt).Put(frame, at, &h)
+	copy(frame[segment.FrameHeaderSize:], stored)
+	copy(b[head.Offset(at):], frame)
+	overwrite(t, fs, path(name), b)
+	return at
+}
+
+// TestLowWaterLies: a low-water record that claims what was not durable yet is
+// damage, at the end of the log as well, where it could be taken for a torn
+// tail: records that were acknowledged behind it would vanish.
+func TestLowWaterLies(t *testing.T) {
+	for name, c := range map[string]struct {
+		mark func(durable, at wal.LSN) wal.LSN
+		fine bool
+	}{
+		"all that is durable":      {func(durable, at wal.LSN) wal.LSN { return durable }, true},
+		"above the durable mark":   {func(durable, at wal.LSN) wal.LSN { return durable + 8 }, false},
+		"its own place":            {func(durable, at wal.LSN) wal.LSN { return at }, false},
+		"above its own place":      {func(durable, at wal.LSN) wal.LSN { return at + 40 }, false},
+		"behind records behind it": {func(durable, at wal.LSN) wal.LSN { return at + 1<<20 }, false},
+		"not aligned":              {func(durable, at wal.LSN) wal.LSN { return durable - 4 }, false},
+		"nothing":                  {func(durable, at wal.LSN) wal.LSN { return 0 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := memfs.New()
+			l := mustOpen(t, smallOptions(fs))
+			mustPut(t, l, 0, 100, wal.Sync)
+			durable := l.Durable()
+			mustPut(t, l, 1, 100, wal.Batched)
+			if err := l.WaitWritten(context.Background(), l.End()); err != nil {
+				t.Fatal(err)
+			}
+			at := l.End()
+			killed := fs.KillClone()
+			last := segments(t, killed)[0]
+			mark := binary.LittleEndian.AppendUint64(nil, uint64(c.mark(durable, at)))
+			if got := appendFrame(t, killed, last, segment.FrameHeader{Kind: segment.LowWater, Durable: durable}, mark); got != at {
+				t.Fatalf("frame at %d, want %d", got, at)
+			}
+			before := killed.Fingerprint()
+			o := smallOptions(killed)
+			for _, o.ReadOnly = range []bool{true, false} {
+				l, err := wal.Open(dir, o)
+				if c.fine {
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantIDs(t, l, 1, 1)
+					mustClose(t, l)
+					continue
+				}
+				var e *segment.CorruptionError
+				if !errors.As(err, &e) || e.File != path(last) || e.LSN != at {
+					t.Errorf("open, read-only %v: %v, want damage at LSN %d of %s", o.ReadOnly, err, at, last)
+				}
+				if killed.Fingerprint() != before {
+					t.Error("files were changed")
+				}
+			}
+		})
 	}
 }
 
