@@ -194,6 +194,8 @@ func (st *Store) rescanPart(r *Region, p *lazyPart) (list []replayed, err error)
 			n = i
 		}
 	}
+	b := r.builder()
+	defer b.close()
 	s := st.log.Scan(st.log.First(), st.recoveredEnd)
 	defer s.Close()
 	for {
@@ -205,7 +207,7 @@ func (st *Store) rescanPart(r *Region, p *lazyPart) (list []replayed, err error)
 			err = r.usable()
 		}
 		if err == nil && f.Kind == segment.Data {
-			list, err = st.collect(list, r, n, f)
+			list, err = st.collect(list, b, n, f)
 		}
 		if err != nil {
 			freeReplayed(list)
@@ -215,12 +217,13 @@ func (st *Store) rescanPart(r *Region, p *lazyPart) (list []replayed, err error)
 }
 
 // collect appends the records of part n in one frame.
-func (st *Store) collect(list []replayed, r *Region, n int, f segment.Frame) ([]replayed, error) {
+func (st *Store) collect(list []replayed, b *builder, n int, f segment.Frame) ([]replayed, error) {
+	r := b.region
 	return list, st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
 		if o.Region != r.id || o.Kind != op.KindPut && o.Kind != op.KindDelete || index.Part(index.HashKey(o.Key), r.lazy.bits) != n {
 			return nil
 		}
-		p, err := st.newReplayed(r, f.LSN, o, spec)
+		p, err := b.record(f.LSN, o, spec)
 		if err == nil {
 			list = append(list, p)
 		}

@@ -202,6 +202,8 @@ func (r *Region) readPart(p *lazyPart) ([]replayed, error) {
 // decodePart gives every live entry of a part its cell.
 func (r *Region) decodePart(b []byte, n int) ([]replayed, error) {
 	entries := make([]replayed, 0, n)
+	build := r.builder()
+	defer build.close()
 	for range n {
 		e, rest, err := index.NextImageEntry(b)
 		if err != nil {
@@ -211,7 +213,7 @@ func (r *Region) decodePart(b []byte, n int) ([]replayed, error) {
 		if LSN(e.LSN) < r.lazy.dead {
 			continue
 		}
-		p, err := r.newReplayed(index.CellSpec{
+		p, err := build.cell(index.CellSpec{
 			Key: e.Key, LSN: e.LSN, Expiry: e.Expiry, Op: e.Op, InBatch: e.InBatch,
 			NoValue: true, ValueLen: e.ValueLen, ValueHash: e.ValueHash,
 		}, true)

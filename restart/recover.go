@@ -37,6 +37,7 @@ type recovery struct {
 	mu      sync.Mutex
 	regions map[uint32]*recovering
 
+	parts   []*decoded // of the last round, for their memory
 	records atomic.Int64
 	bytes   atomic.Int64
 }
@@ -64,6 +65,14 @@ type replayed struct {
 type decoded struct {
 	shards   [numShards][]replayed
 	controls []control
+}
+
+// reset empties d and keeps its memory.
+func (d *decoded) reset() {
+	for n := range d.shards {
+		d.shards[n] = d.shards[n][:0]
+	}
+	d.controls = d.controls[:0]
 }
 
 // control is a record about a whole region: creation, drop, clear.
@@ -145,10 +154,13 @@ func (rec *recovery) scan(from LSN) error {
 
 // round decodes and applies some segments.
 func (rec *recovery) round(segs []wal.SegmentInfo) error {
-	parts := make([]*decoded, len(segs))
-	err := parallel(len(segs), func(i int) (err error) {
-		parts[i], err = rec.decode(segs[i])
-		return err
+	for len(rec.parts) < len(segs) {
+		rec.parts = append(rec.parts, new(decoded))
+	}
+	parts := rec.parts[:len(segs)]
+	err := parallel(len(segs), func(i int) error {
+		parts[i].reset()
+		return rec.decode(parts[i], segs[i])
 	})
 	if err != nil {
 		return err
@@ -192,35 +204,39 @@ func parallel(n int, f func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// decode reads one segment.
-func (rec *recovery) decode(seg wal.SegmentInfo) (*decoded, error) {
-	d := &decoded{}
-	known := make(map[uint32]*Region)
+// decode reads one segment into d.
+func (rec *recovery) decode(d *decoded, seg wal.SegmentInfo) error {
+	known := make(map[uint32]*builder)
+	defer func() {
+		for _, b := range known {
+			b.close()
+		}
+	}()
 	s := rec.st.log.Scan(seg.Base, seg.End)
 	defer s.Close()
 	for {
 		if err := rec.ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		f, err := s.Next()
 		if err == io.EOF {
 			rec.bytes.Add(int64(seg.End - seg.Base))
-			return d, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if f.Kind != segment.Data {
 			continue
 		}
 		if err := rec.frame(d, known, f); err != nil {
-			return nil, fmt.Errorf("%s, LSN %d: %w", seg.Name, f.LSN, err)
+			return fmt.Errorf("%s, LSN %d: %w", seg.Name, f.LSN, err)
 		}
 	}
 }
 
-// frame decodes one frame into d. known caches the regions seen.
-func (rec *recovery) frame(d *decoded, known map[uint32]*Region, f segment.Frame) error {
+// frame decodes one frame into d. known are the regions seen.
+func (rec *recovery) frame(d *decoded, known map[uint32]*builder, f segment.Frame) error {
 	rec.records.Add(1)
 	return rec.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
 		return rec.record(d, known, f.LSN, o, spec)
@@ -250,18 +266,18 @@ func (st *Store) eachOp(f segment.Frame, fn func(op.Op, index.CellSpec) error) e
 }
 
 // record takes in one operation; spec says where in a batch it stood.
-func (rec *recovery) record(d *decoded, known map[uint32]*Region, lsn LSN, o op.Op, spec index.CellSpec) error {
-	r := known[o.Region]
-	if r == nil {
-		r = rec.region(o.Region).Region
-		known[o.Region] = r
+func (rec *recovery) record(d *decoded, known map[uint32]*builder, lsn LSN, o op.Op, spec index.CellSpec) error {
+	b := known[o.Region]
+	if b == nil {
+		b = rec.region(o.Region).builder()
+		known[o.Region] = b
 	}
 	if o.Kind != op.KindPut && o.Kind != op.KindDelete {
 		o.Name = strings.Clone(o.Name)
 		d.controls = append(d.controls, control{lsn, o})
 		return nil
 	}
-	p, err := rec.st.newReplayed(r, lsn, o, spec)
+	p, err := b.record(lsn, o, spec)
 	if err != nil {
 		return err
 	}
@@ -270,24 +286,37 @@ func (rec *recovery) record(d *decoded, known map[uint32]*Region, lsn LSN, o op.
 	return nil
 }
 
-// newReplayed gives a record its cell. A value that does not fit the memory
-// limit stays in the log.
-func (st *Store) newReplayed(r *Region, lsn LSN, o op.Op, spec index.CellSpec) (replayed, error) {
+// builder makes cells for many records of a region. It must be closed.
+type builder struct {
+	region *Region
+	stash  *offheap.Stash
+}
+
+func (r *Region) builder() *builder { return &builder{r, r.arena.NewStash()} }
+
+func (b *builder) close() { b.stash.Close() }
+
+// record gives a record its cell. A value that does not fit the memory limit
+// stays in the log.
+func (b *builder) record(lsn LSN, o op.Op, spec index.CellSpec) (replayed, error) {
 	spec.Key, spec.Value, spec.ValueLen = o.Key, o.Value, len(o.Value)
 	spec.LSN, spec.Expiry = uint64(lsn), o.Expiry
+	st := b.region.st
 	if st.opts.Load == KeysOnly || st.pool.Used()+int64(len(o.Value)) > st.pool.Limit() {
 		spec.NoValue, spec.ValueHash = true, index.HashValue(o.Value)
 	}
-	return r.newReplayed(spec, o.Kind == op.KindPut)
+	return b.cell(spec, o.Kind == op.KindPut)
 }
 
-// newReplayed makes a cell and takes its share of the sums while its bytes are
-// in the processor's cache.
-func (r *Region) newReplayed(spec index.CellSpec, put bool) (replayed, error) {
-	ref, err := index.NewCell(r.arena, spec)
+// cell makes a cell and takes its share of the sums while its bytes are in the
+// processor's cache.
+func (b *builder) cell(spec index.CellSpec, put bool) (replayed, error) {
+	r := b.region
+	ref, err := b.stash.Alloc(spec.Size())
 	if err != nil {
 		return replayed{}, err
 	}
+	index.FillCell(r.arena, ref, spec)
 	return replayed{hash: index.HashKey(spec.Key), lsn: LSN(spec.LSN), region: r, ref: ref, put: put, share: r.shareOf(ref)}, nil
 }
 

@@ -101,14 +101,14 @@ type piece struct {
 }
 
 type regionPiece struct {
-	stash  *offheap.Stash
+	*builder
 	shards [numShards][]value
 }
 
 func (p *piece) of(r *Region) *regionPiece {
 	rp := p.regions[r]
 	if rp == nil {
-		rp = &regionPiece{stash: r.arena.NewStash()}
+		rp = &regionPiece{builder: r.builder()}
 		p.regions[r] = rp
 	}
 	return rp
@@ -117,7 +117,7 @@ func (p *piece) of(r *Region) *regionPiece {
 func (p *piece) close() {
 	p.install()
 	for _, rp := range p.regions {
-		rp.stash.Close()
+		rp.close()
 	}
 }
 
