@@ -33,7 +33,7 @@ type campaign struct {
 
 	rng    *rand.Rand
 	disk   *disk
-	ledger *ledger
+	ledger *books
 	stats  stats
 	lives  int
 	// How long the last open and the last close took.
@@ -51,7 +51,7 @@ var mountOptions = map[string][]string{
 
 // newCampaign draws what its file system is.
 func newCampaign(fs string, seed uint64, cuts int) *campaign {
-	c := &campaign{fs: fs, seed: seed, cuts: cuts, rng: rand.New(rand.NewPCG(seed, 0)), ledger: newLedger()}
+	c := &campaign{fs: fs, seed: seed, cuts: cuts, rng: rand.New(rand.NewPCG(seed, 0)), ledger: newBooks()}
 	c.options = pick(c.rng, mountOptions[fs]...)
 	c.nested = c.rng.IntN(4) == 0 || fs == "btrfs"
 	c.stats.fs = fs
@@ -97,11 +97,11 @@ func (c *campaign) live(ctx context.Context) error { return c.follow(ctx, newPla
 
 func (c *campaign) follow(ctx context.Context, p plan) error {
 	c.lives++
-	p.Dir, p.Version, p.Lie = filepath.Join(c.disk.root(), "store"), c.ledger.highest, c.lie
+	p.Dir, p.Version, p.Lie = filepath.Join(c.disk.root(), "store"), c.ledger.Highest, c.lie
 	if err := c.plant(); err != nil {
 		return err
 	}
-	before := *c.ledger
+	acked, late := c.ledger.Acked, c.ledger.Late
 	l, err := startLife(p, c.ledger)
 	if err != nil {
 		return err
@@ -125,9 +125,9 @@ func (c *campaign) follow(ctx context.Context, p plan) error {
 	if !l.settled {
 		c.judge(l)
 	}
-	c.stats.add(l, before.acked, before.late)
+	c.stats.add(l, acked, late)
 	if c.verbose {
-		fmt.Fprintf(c.out, "  %3d %s, %s: %d acknowledged, open: %s\n", c.lives, p.mode(), p.end(), c.ledger.acked-before.acked, l.rung)
+		fmt.Fprintf(c.out, "  %3d %s, %s: %d acknowledged, open: %s\n", c.lives, p.mode(), p.end(), c.ledger.Acked-acked, l.rung)
 	}
 	if c.stats.bad() {
 		return nil
@@ -182,7 +182,7 @@ func (c *campaign) lead(ctx context.Context, l *life) error {
 func (c *campaign) judge(l *life) {
 	v := l.judge()
 	l.settled = true
-	for _, f := range v.findings {
+	for _, f := range v.Findings {
 		c.stats.find("%s", f)
 	}
 	c.stats.lose(v, c.maxDelay)

@@ -28,7 +28,7 @@ type life struct {
 }
 
 // startLife starts a child on the store.
-func startLife(p plan, l *ledger) (*life, error) {
+func startLife(p plan, l *books) (*life, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err

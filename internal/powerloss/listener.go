@@ -1,11 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"strings"
 	"sync"
+
+	"github.com/fastrestart/frs/internal/ledger"
 )
 
 // deeds is how often a child did what is worth a crash.
@@ -16,23 +17,23 @@ type listener struct {
 	started, ready, closed, failed chan struct{} // closed once that was said
 
 	mu     sync.Mutex // for everything below, and the ledger while the child lives
-	ledger *ledger
-	found  map[string]uint64
+	ledger *books
+	found  ledger.Contents
 	shown  bool // found is complete
 	rung   string
 	deeds  deeds
 	err    error
 }
 
-func newListener(l *ledger) *listener {
-	l.begin()
+func newListener(l *books) *listener {
+	l.Begin()
 	return &listener{
 		started: make(chan struct{}),
 		ready:   make(chan struct{}),
 		closed:  make(chan struct{}),
 		failed:  make(chan struct{}),
 		ledger:  l,
-		found:   map[string]uint64{},
+		found:   ledger.Contents{},
 	}
 }
 
@@ -41,33 +42,26 @@ func newListener(l *ledger) *listener {
 func (h *listener) seal() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ledger.seal()
+	h.ledger.Seal()
 }
 
 // listen reads to the end of the pipe. A line that the end cut short was not
 // said.
 func (h *listener) listen(pipe io.Reader) error {
-	b := bufio.NewReaderSize(pipe, 64<<10)
-	for {
-		line, err := b.ReadString('\n')
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := h.hear(strings.TrimSuffix(line, "\n")); err != nil {
+	return ledger.Listen(pipe, func(line string) error {
+		if err := h.hear(line); err != nil {
 			h.mu.Lock()
+			defer h.mu.Unlock()
 			h.fail(fmt.Errorf("%w, in line %q", err, line))
-			h.mu.Unlock()
 		}
-	}
+		return nil
+	})
 }
 
 // fail notes the first error of a child whose end has not begun.
 // REQUIRES: h.mu is held.
 func (h *listener) fail(err error) {
-	if h.err == nil && !h.ledger.sealed {
+	if h.err == nil && !h.ledger.Sealed() {
 		h.err = err
 		close(h.failed)
 	}
@@ -78,28 +72,28 @@ func (h *listener) hear(line string) error {
 	defer h.mu.Unlock()
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {
-	case wordIssue:
-		w, err := parseWrite(rest)
+	case ledger.WordIssue:
+		w, err := ledger.ParseWrite(rest)
 		if err != nil {
 			return err
 		}
-		h.ledger.issue(w)
+		h.ledger.Issue(w)
 		return nil
-	case wordAck:
-		a, err := parseAnswer(rest)
+	case ledger.WordAck:
+		a, err := ledger.ParseAnswer(rest)
 		if err != nil {
 			return err
 		}
-		return h.ledger.answer(a)
+		return h.ledger.Answer(a)
 	}
-	if h.ledger.sealed {
+	if h.ledger.Sealed() {
 		return nil
 	}
 	switch word {
 	case wordDurable:
 		var lsn uint64
 		_, err := fmt.Sscan(rest, &lsn)
-		h.ledger.promise(lsn)
+		h.ledger.Promise(lsn)
 		return err
 	case wordHave:
 		var version uint64
@@ -108,7 +102,7 @@ func (h *listener) hear(line string) error {
 		if _, twice := h.found[key]; twice {
 			return fmt.Errorf("the scan yields %s twice", key)
 		}
-		h.found[key] = version
+		h.found[key] = ledger.Found{Version: version}
 		return err
 	case wordDid:
 		d := &h.deeds
@@ -129,7 +123,7 @@ func (h *listener) milestone(word, rest string) error {
 	case wordReady:
 		close(h.ready)
 	case wordClosed:
-		h.ledger.closed()
+		h.ledger.Closed()
 		close(h.closed)
 	case wordError:
 		h.fail(fmt.Errorf("the child: %s", rest))
@@ -152,20 +146,20 @@ func (h *listener) isReady() bool {
 
 // judge checks what the child found against what there must be. If that is
 // durable now, it is where the ledger goes on from.
-func (h *listener) judge() (v verdict) {
+func (h *listener) judge() (v ledger.Verdict) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.shown {
 		return v
 	}
-	v = h.ledger.check(h.found)
+	v = h.ledger.Check(h.found)
 	if !h.isReady() {
-		return verdict{findings: v.findings} // it may still lose what was not durable
+		return ledger.Verdict{Findings: v.Findings} // it may still lose what was not durable
 	}
-	if err := h.ledger.linear(h.found); err != nil {
+	if err := h.ledger.linear.check(h.found); err != nil {
 		first, more, _ := strings.Cut(err.Error(), "\nkey ")
-		v.bad("%s\n  and %d lines more", first, strings.Count(more, "\n"))
+		v.Bad("%s\n  and %d lines more", first, strings.Count(more, "\n"))
 	}
-	h.ledger.settle(h.found)
+	h.ledger.Settle(h.found)
 	return v
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/fastrestart/frs/internal/ledger"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs"
 )
@@ -83,8 +84,8 @@ func newPlan(rng *rand.Rand) plan {
 		p.At = closed
 	}
 	if p.Batched && p.At == writing && p.Cut && rng.IntN(3) == 0 {
-		p.Run = hardBound + 500*time.Millisecond + time.Duration(rng.Int64N(int64(time.Second)))
-		p.MaxDelay = pick(rng, 0, hardBound)
+		p.Run = ledger.Bound + 500*time.Millisecond + time.Duration(rng.Int64N(int64(time.Second)))
+		p.MaxDelay = pick(rng, 0, ledger.Bound)
 		p.Alone = true
 	}
 	if p.Alone && p.Batched {

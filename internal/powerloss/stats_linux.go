@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/fastrestart/frs/internal/ledger"
 )
 
 // stats of the campaigns on one file system.
@@ -42,12 +44,12 @@ func (s *stats) find(format string, args ...any) {
 }
 
 // lose notes batched writes that were lost, as they may be.
-func (s *stats) lose(v verdict, maxDelay time.Duration) {
-	s.batchLost += v.lost
-	if v.span > maxDelay {
+func (s *stats) lose(v ledger.Verdict, maxDelay time.Duration) {
+	s.batchLost += v.Lost
+	if v.Span > maxDelay {
 		s.slow++
 	}
-	s.span = max(s.span, v.span)
+	s.span = max(s.span, v.Span)
 }
 
 // add takes in a life that has ended.
@@ -59,16 +61,16 @@ func (s *stats) add(l *life, acked, late int) {
 	if l.shown {
 		s.rungs[l.rung]++
 	}
-	n := l.ledger.acked - acked
+	n := l.ledger.Acked - acked
 	if l.plan.Batched {
 		s.batchAcked += n
 	} else {
 		s.syncAcked += n
 	}
-	if l.plan.Batched && l.plan.Cut && l.plan.Run > hardBound {
+	if l.plan.Batched && l.plan.Cut && l.plan.Run > ledger.Bound {
 		s.long++
 	}
-	s.late += l.ledger.late - late
+	s.late += l.ledger.Late - late
 	s.deeds.add(l.deeds)
 }
 
@@ -112,7 +114,7 @@ func (s *stats) print(out io.Writer) {
 	fmt.Fprintf(out, "  ends of lives: %s; %d logs verified\n", list(s.ends), s.verified)
 	fmt.Fprintf(out, "  acknowledged: %d sync, %d batched, and %d after a cut began (not counted)\n", s.syncAcked, s.batchAcked, s.late)
 	fmt.Fprintf(out, "  batched writes lost within the bound: %d, up to %.2f s before the last, %d times more than MaxDelay; %d cuts of lives longer than %v\n",
-		s.batchLost, s.span.Seconds(), s.slow, s.long, hardBound)
+		s.batchLost, s.span.Seconds(), s.slow, s.long, ledger.Bound)
 	fmt.Fprintf(out, "  meanwhile: %d segments sealed, %d compacted, %d checkpoints, %d reopens; opens: %s\n",
 		s.deeds.rolls, s.deeds.compactions, s.deeds.checkpoints, s.deeds.reopens, list(s.rungs))
 	fmt.Fprintf(out, "  lost or wrong: %d\n", len(s.findings))

@@ -4,16 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/fastrestart/frs/internal/ledger"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/wal"
 )
@@ -123,7 +124,7 @@ func (w *writer) show() error {
 				return fmt.Errorf("read %s: %w", regionNames[i], err)
 			}
 			key := regionNames[i] + "/" + string(e.Key)
-			version, err := versionOf(key, e.Value)
+			version, err := values.Version(key, e.Value)
 			if err != nil {
 				return err
 			}
@@ -147,18 +148,6 @@ func (w *writer) show() error {
 	fmt.Fprintf(&lines, "%s %s\n", wordShown, w.st.Recovery().Rung)
 	_, err := w.said.Write(lines.Bytes())
 	return err
-}
-
-// versionOf returns the version of a value, which must be right in every byte.
-func versionOf(key string, v []byte) (uint64, error) {
-	if len(v) < 8 {
-		return 0, fmt.Errorf("%s holds %d bytes that nobody wrote", key, len(v))
-	}
-	version := binary.LittleEndian.Uint64(v)
-	if !bytes.Equal(v, value(key, version)) {
-		return 0, fmt.Errorf("%s: %d bytes are not those of version %d", key, len(v), version)
-	}
-	return version, nil
 }
 
 // session has all goroutines work on the open store until each writer has done
@@ -224,11 +213,14 @@ func (w *writer) report() error {
 func (w *writer) write(g int, rng *rand.Rand) error {
 	for n := 0; !w.stop.Load() && (w.plan.Session == 0 || n < w.plan.Session); n++ {
 		k := rng.IntN(keysPerWriter)
-		wr := write{version: w.version.Add(1), keys: []string{keyName(0, g, k)}}
+		keys := []string{keyName(0, g, k)}
 		if paired(k) {
-			wr.keys = append(wr.keys, keyName(1, g, k))
+			keys = append(keys, keyName(1, g, k))
 		}
-		wr.del = w.present[g][k] && rng.IntN(6) == 0
+		wr := ledger.Write{Version: w.version.Add(1), Puts: keys}
+		if w.present[g][k] && rng.IntN(6) == 0 {
+			wr.Puts, wr.Dels = nil, keys
+		}
 		d := restart.Inherit
 		if !w.plan.Alone && rng.IntN(100) == 0 {
 			d = restart.Sync
@@ -236,7 +228,7 @@ func (w *writer) write(g int, rng *rand.Rand) error {
 		if err := w.one(wr, d); err != nil {
 			return err
 		}
-		w.present[g][k] = !wr.del
+		w.present[g][k] = wr.Dels == nil
 		if !w.plan.Batched {
 			continue
 		}
@@ -253,40 +245,44 @@ func (w *writer) write(g int, rng *rand.Rand) error {
 }
 
 // one does one write, said before and after.
-func (w *writer) one(wr write, d restart.Durability) error {
-	if _, err := io.WriteString(w.said, wr.line()); err != nil {
+func (w *writer) one(wr ledger.Write, d restart.Durability) error {
+	if _, err := io.WriteString(w.said, wr.Line()); err != nil {
 		return err
 	}
 	lsn, err := w.do(wr, d)
 	if err != nil {
-		return fmt.Errorf("version %d: %w", wr.version, err)
+		return fmt.Errorf("version %d: %w", wr.Version, err)
 	}
 	at := time.Since(w.began)
 	for old := w.returned.Load(); old < uint64(lsn) && !w.returned.CompareAndSwap(old, uint64(lsn)); old = w.returned.Load() {
 	}
-	a := answer{version: wr.version, lsn: uint64(lsn), durable: !w.plan.Batched || d == restart.Sync, at: at}
-	_, err = io.WriteString(w.said, a.line())
+	a := ledger.Answer{Version: wr.Version, LSN: uint64(lsn), Durability: ledger.Batched, At: at}
+	if !w.plan.Batched || d == restart.Sync {
+		a.Durability = ledger.Durable
+	}
+	_, err = io.WriteString(w.said, a.Line())
 	return err
 }
 
-func (w *writer) do(wr write, d restart.Durability) (restart.LSN, error) {
+func (w *writer) do(wr ledger.Write, d restart.Durability) (restart.LSN, error) {
 	o := restart.WriteOptions{Durability: d}
-	_, key, _ := strings.Cut(wr.keys[0], "/")
+	names := slices.Concat(wr.Puts, wr.Dels)
+	_, key, _ := strings.Cut(names[0], "/")
 	switch {
-	case len(wr.keys) > 1:
+	case len(names) > 1:
 		b := w.st.NewBatch()
-		for i, name := range wr.keys {
-			if wr.del {
+		for i := range names {
+			if wr.Dels != nil {
 				b.Delete(w.regions[i], []byte(key))
 			} else {
-				b.Put(w.regions[i], []byte(key), value(name, wr.version))
+				b.Put(w.regions[i], []byte(key), values.Make(names[i], wr.Version))
 			}
 		}
 		return w.st.ApplyWith(b, d)
-	case wr.del:
+	case wr.Dels != nil:
 		return w.regions[0].DeleteWith([]byte(key), o)
 	}
-	return w.regions[0].PutWith([]byte(key), value(wr.keys[0], wr.version), o)
+	return w.regions[0].PutWith([]byte(key), values.Make(names[0], wr.Version), o)
 }
 
 // demand makes a batched store durable now and then and says so.

@@ -69,7 +69,7 @@ func (s *soak) run(ctx context.Context) error {
 }
 
 // longest is how long a child may write.
-const longest = 30 * time.Second
+const longest = 15 * time.Second
 
 func (s *soak) left() time.Duration { return s.until - time.Since(s.begun) }
 
