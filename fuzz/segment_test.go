@@ -291,8 +291,10 @@ func FuzzSegmentHeader(f *testing.F) {
 	f.Add([]byte{0, 12, 5}, true)    // epoch
 	f.Add([]byte{0, 48, 0, 1}, true) // base
 	f.Add([]byte{0, 48, 0, 1, 0, 0, 0, 0, 0, 0, 0, 72, 0, 1, 0, 0, 0, 0, 0, 0, 0, 56, 0, 32, 0, 0, 0, 0, 0, 0, 0, 64, 1}, true)
-	f.Add([]byte{0, 68, 1}, true)  // reserved
-	f.Add([]byte{0, 104, 1}, true) // allocated
+	f.Add([]byte{0, 72, 8}, true)     // cut
+	f.Add([]byte{0, 80, 0, 64}, true) // low-water mark
+	f.Add([]byte{0, 68, 1}, true)     // reserved
+	f.Add([]byte{0, 104, 1}, true)    // allocated
 	f.Add([]byte{0, 96, 1}, false)
 	f.Fuzz(func(t *testing.T, input []byte, sealed bool) {
 		b := header.Append(nil)
@@ -308,6 +310,8 @@ func FuzzSegmentHeader(f *testing.F) {
 			t.Fatalf("neither damage nor another version, or both: %v", err)
 		case err == nil && (h.Offset(h.Base) != segment.HeaderSize || h.LSNAt(segment.HeaderSize) != h.Base):
 			t.Fatalf("offsets of %+v", h)
+		case err == nil && (h.Cut > h.Base || h.Cut < h.PredBase || h.Cut != h.Base && h.PredEpoch == 0 || h.LowWater > h.Base):
+			t.Fatalf("positions of %+v", h)
 		}
 	})
 }

@@ -96,7 +96,7 @@ type Header struct {
 	// Cut or above are not part of the log. It equals Base except where a new
 	// lineage leaves a gap.
 	Cut       LSN
-	LowWater  LSN    // low-water mark when the segment was begun
+	LowWater  LSN    // low-water mark when the segment was begun; at most Base
 	HighTime  int64  // highest store time seen when it was begun, unix ns
 	Salt      uint64 // random; under every frame's checksum
 	Allocated int64  // the file was at least this long when it got its name
@@ -177,12 +177,14 @@ func (h *Header) check() error {
 		return corruptf("segment header: epoch 0")
 	case h.Cut > h.Base || h.Cut%Align != 0:
 		return corruptf("segment header: cut %d above base %d", h.Cut, h.Base)
+	case h.Cut != h.Base && h.PredBase == 0:
+		return corruptf("segment header: cut %d below base %d, and no predecessor", h.Cut, h.Base)
 	case h.PredBase%Align != 0 || h.PredBase > h.Cut:
 		return corruptf("segment header: predecessor at %d, cut %d", h.PredBase, h.Cut)
 	case (h.PredBase == 0) != (h.PredEpoch == 0) || h.PredEpoch > h.Epoch:
 		return corruptf("segment header: predecessor epoch %d, own %d", h.PredEpoch, h.Epoch)
-	case h.LowWater%Align != 0 || h.LowWater >= MaxLSN:
-		return corruptf("segment header: low-water mark %d", h.LowWater)
+	case h.LowWater%Align != 0 || h.LowWater > h.Base:
+		return corruptf("segment header: low-water mark %d, base %d", h.LowWater, h.Base)
 	case h.Allocated < HeaderSize:
 		return corruptf("segment header: allocated size %d", h.Allocated)
 	}

@@ -109,17 +109,27 @@ func TestHeaderNonsense(t *testing.T) {
 		"predecessor without base":  func(h *Header) { h.PredBase = 0 },
 		"predecessor younger":       func(h *Header) { h.PredEpoch = h.Epoch + 1 },
 		"epoch zero":                func(h *Header) { h.Epoch, h.PredEpoch, h.PredBase = 0, 0, 0 },
+		"cut below, no predecessor": func(h *Header) { h.Cut, h.PredBase, h.PredEpoch = h.Base-8, 0, 0 },
+		"no cut, no predecessor":    func(h *Header) { h.Cut, h.PredBase, h.PredEpoch = 0, 0, 0 },
+		"cut not aligned":           func(h *Header) { h.Cut -= 4 },
+		"cut below the predecessor": func(h *Header) { h.Cut = h.PredBase - 8 },
+		"low water above the base":  func(h *Header) { h.LowWater = h.Base + 8 },
+		"low water beyond all logs": func(h *Header) { h.LowWater = 1 << 63 },
 		"low water not aligned":     func(h *Header) { h.LowWater = 4 },
 		"allocated nothing":         func(h *Header) { h.Allocated = 0 },
 		"allocated a negative size": func(h *Header) { h.Allocated = -1 },
 	} {
 		h := testHeader()
 		change(&h)
-		if _, err := ParseHeader(h.Append(nil)); !errors.Is(err, ErrCorrupt) {
+		if _, err := ParseHeader(h.Append(nil)); !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrVersion) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	h := testHeader()
+	h.Cut -= 4096 // to the base of its predecessor: a gap, as between two lineages
+	if _, err := ParseHeader(h.Append(nil)); err != nil {
+		t.Errorf("gap: %v", err)
+	}
 	for _, at := range []int{68, headerUsed, 2000, headerSum - 1} {
 		b := h.Append(nil)
 		b[at] = 1

@@ -43,7 +43,7 @@ func (l *Log) chain(d *directory, s *newestScan) error {
 	list := *l.files.Load()
 	for {
 		oldest := list[0]
-		if oldest.h.Cut <= s.lowWater {
+		if oldest.h.Cut <= s.lowWater && !oldest.gapTo(d) {
 			break // what precedes was released
 		}
 		if oldest.h.PredEpoch == 0 {
@@ -60,6 +60,14 @@ func (l *Log) chain(d *directory, s *newestScan) error {
 		}
 	}
 	return l.explain(d, list, s)
+}
+
+// gapTo reports whether a gap lies between the file and its predecessor, and
+// that is still there. Only a new lineage leaves a gap, so the link is to be
+// looked at even if the predecessor was released: it may not have been, and the
+// gap be a lie.
+func (f *file) gapTo(d *directory) bool {
+	return f.h.Cut != f.h.Base && slices.Contains(d.segments, name{f.h.PredBase, f.h.PredEpoch})
 }
 
 func (l *Log) missing(f *file, from LSN, why string) error {
@@ -110,9 +118,10 @@ func (l *Log) explain(d *directory, list fileList, s *newestScan) error {
 	return nil
 }
 
-// released reports whether a file lies below the oldest segment.
+// released reports whether a file lies below the oldest segment. Nothing lies in
+// a gap.
 func released(n name, list fileList) bool {
-	return n.base < list[0].h.Base && n.epoch <= list[0].h.Epoch
+	return n.base < list[0].h.Cut && n.epoch <= list[0].h.Epoch
 }
 
 // truncated reports whether a younger segment put the file out of the log.

@@ -252,6 +252,11 @@ func TestChain(t *testing.T) {
 	}{
 		"no predecessor above the low-water mark": {1, func(h *segment.Header) { h.PredBase, h.PredEpoch = 0, 0 }, false},
 		"a gap in one lineage":                    {1, func(h *segment.Header) { h.Cut -= 8 }, false},
+		"a gap that reaches the low-water mark":   {1, func(h *segment.Header) { h.Cut = segment.FirstLSN }, false},
+		"the same in the newest segment":          {2, func(h *segment.Header) { h.Cut, h.PredBase = segment.FirstLSN, segment.FirstLSN }, false},
+		"a gap without a predecessor":             {1, func(h *segment.Header) { h.Cut, h.PredBase, h.PredEpoch = segment.FirstLSN, 0, 0 }, false},
+		"a gap and a predecessor that is gone":    {2, func(h *segment.Header) { h.Cut, h.PredBase = segment.FirstLSN, 8 }, false},
+		"a low-water mark above the base":         {2, func(h *segment.Header) { h.LowWater = h.Base + 8 }, false},
 		"a gap between two lineages":              {1, func(h *segment.Header) { h.Cut -= 536; h.Lineage[0]++ }, true},
 		"a predecessor that does not begin below": {2, func(h *segment.Header) { h.PredBase = h.Base }, false},
 	} {
