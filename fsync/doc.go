@@ -17,5 +17,6 @@
 // again, and what is then recovered is copied to a new file.
 //
 // [PublishFile] replaces a small file atomically and durably; [ReadFile] reads
-// one without believing its size.
+// one without believing its size. [SyncAbove] makes the path to a directory
+// durable.
 package fsync

@@ -258,7 +258,10 @@ func (st *Store) openLog() error {
 	})
 	st.current = cur
 	if err == nil && found && !st.readOnly {
-		err = st.syncNames()
+		// CURRENT may be there only because the kernel remembers it, when whoever
+		// published it was killed before the sync. The directories above are
+		// durable: the log saw to it when it was created.
+		err = st.fs.SyncDir(st.dir)
 	}
 	if err != nil || found {
 		return st.logError(err)
@@ -268,30 +271,7 @@ func (st *Store) openLog() error {
 	}
 	st.current.storeID = st.log.StoreID()
 	st.current.lineages[0] = lineage{id: st.log.Lineage(), first: st.log.First()}
-	if err := st.syncNames(); err != nil {
-		return err
-	}
 	return writeCurrent(st.fs, st.dir, st.current)
-}
-
-// syncNames makes durable the names that lead to the log: they may be there
-// only because the kernel remembers them, when whoever made them died, or failed,
-// before their directory was synced.
-func (st *Store) syncNames() error {
-	// All the way up: a process that was killed may have made any of them. One
-	// that we may not open is not one that we made a name in.
-	for d := filepath.Dir(st.dir); ; d = filepath.Dir(d) {
-		if err := st.fs.SyncDir(d); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return err
-		}
-		if d == filepath.Dir(d) {
-			break
-		}
-	}
-	if err := st.fs.SyncDir(st.dir); err != nil {
-		return err
-	}
-	return st.fs.SyncDir(filepath.Join(st.dir, generationName(st.current.generation)))
 }
 
 // logExists makes sure that a log that was there is not taken for a new one.

@@ -211,6 +211,11 @@ func (l *Log) create(d *directory) error {
 	h := segment.Header{Base: first, Cut: first, Epoch: 1}
 	l.begin(h, nil)
 	l.removeTemps(d)
+	// Before the first segment has its name. So where there is a segment, the
+	// directories that lead to it are durable.
+	if err := fsync.SyncAbove(l.fs, l.dir); err != nil {
+		return l.createError(err)
+	}
 	if err := l.addSpare(true); err != nil {
 		return l.createError(err)
 	}

@@ -171,6 +171,44 @@ func isSegment(name string) bool {
 	return ok
 }
 
+// TestCreationKilledThenPowerFailure kills the process at each file operation of
+// the creation of a log, its directories included. What the next process
+// acknowledges survives a power failure, although it found directories and
+// files that the first one made and did not sync.
+func TestCreationKilledThenPowerFailure(t *testing.T) {
+	deep := filepath.Join("/above", "parent", "log")
+	var killed []*memfs.FS
+	first := memfs.New()
+	first.OnOp(func(memfs.Op) { killed = append(killed, first.KillClone()) })
+	l, err := wal.Open(deep, smallOptions(first))
+	first.OnOp(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, l)
+	if len(killed) < 10 {
+		t.Fatalf("only %d operations", len(killed))
+	}
+	for i, fs := range killed {
+		l, err := wal.Open(deep, smallOptions(fs))
+		if err != nil {
+			t.Errorf("operation %d: open after the kill: %v", i, err)
+			continue
+		}
+		mustPut(t, l, 7, 100, wal.Sync)
+		after := fs.CrashClone(memfs.Nothing())
+		mustClose(t, l)
+		o := smallOptions(after)
+		o.ReadOnly = true
+		if l, err = wal.Open(deep, o); err != nil {
+			t.Errorf("operation %d: open after the power failure: %v", i, err)
+			continue
+		}
+		wantIDs(t, l, 7, 7)
+		mustClose(t, l)
+	}
+}
+
 // TestTruncationStays: the process is killed in TruncateBack, when the segment
 // that truncates has its name, not yet durably. The next one shows the log
 // truncated, writes nothing and closes it. Then the power fails: what was cut
