@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fastrestart/frs/internal/ledger"
@@ -207,9 +208,23 @@ func (c *life) await(ctx context.Context, said <-chan struct{}, what string) err
 			return errors.Join(fmt.Errorf("the child ended before it was %s", what), err, c.err)
 		}
 	case <-time.After(patience):
+		c.askStacks()
 		return fmt.Errorf("the child hangs: it is not %s after %v", what, patience)
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// askStacks has a child that hangs print its goroutines, and end, where the
+// system can do that.
+func (c *life) askStacks() {
+	if c.cmd.Process.Signal(syscall.SIGQUIT) != nil {
+		return
+	}
+	select {
+	case err := <-c.heard:
+		c.heard <- err
+	case <-time.After(10 * time.Second):
 	}
 }
 

@@ -48,7 +48,7 @@ func (s *soak) before() string { return filepath.Join(s.dir, "before") }
 // is closed, looked at by one more, and verified.
 func (s *soak) run(ctx context.Context) error {
 	for n := 0; s.left() > 0; n++ {
-		p := newPlan(s.rng, min(longest, s.until/8))
+		p := newPlan(s.rng, min(longest, s.until/8, s.left()))
 		if n < len(moments) { // each once, however short the run
 			p.At = moments[n]
 		}
@@ -100,6 +100,9 @@ func (s *soak) round(ctx context.Context, p plan) error {
 	}
 	s.total.merge(c.did)
 	s.total.add("end "+string(p.At), 1)
+	if p.At != closed {
+		s.total.add("kill", 1)
+	}
 	s.total.add("acknowledged", int64(s.ledger.Acked))
 	s.ledger.Acked = 0
 	if p.At == closed && s.rng.IntN(3) == 0 || s.rng.IntN(8) == 0 {
@@ -224,6 +227,6 @@ func copyTree(to, from string) error {
 
 // tail returns the end of what a child printed.
 func tail(s string) string {
-	const most = 6000
+	const most = 32 << 10
 	return s[max(0, len(s)-most):]
 }

@@ -93,7 +93,7 @@ func (c *child) settle(ctx context.Context) error {
 	for start := time.Now(); ; {
 		m := c.st.Metrics()
 		allowed := c.settings.allowed(m.LiveBytes)
-		if m.LogBytes <= allowed {
+		if m.LogBytes <= allowed && m.DiskBytes <= m.LogBytes+c.settings.ahead() {
 			c.tally.add("compaction kept its promise", 1)
 			return nil
 		}
@@ -101,12 +101,16 @@ func (c *child) settle(ctx context.Context) error {
 			return nil // to be closed now
 		}
 		if time.Since(start) > settleTime {
-			return fmt.Errorf("a log of %d bytes, %d live, %v after the last write; %v allows %d",
-				m.LogBytes, m.LiveBytes, settleTime, c.settings.Compaction, allowed)
+			return fmt.Errorf("a log of %d bytes in files of %d, %d live, %v after the last write; %v allows %d",
+				m.LogBytes, m.DiskBytes, m.LiveBytes, settleTime, c.settings.Compaction, allowed)
 		}
 		sleep(ctx, 10*time.Millisecond)
 	}
 }
+
+// ahead is by how much files may be larger than the log: the newest and the one
+// prepared behind it are allocated ahead, for the largest record if need be.
+func (s settings) ahead() int64 { return 2*max(s.SegmentSize, 4<<20) + 4<<20 }
 
 // allowed is how large the log may be, after the documentation of the policies:
 // 1.65 and 3 times the live records, and small logs are left alone.

@@ -30,7 +30,7 @@ var kinds = []string{
 	"open Lazy", "open Eager", "open KeysOnly", "loaded", "close", "clean image", "image and tail",
 	"checkpoint forced", "checkpoint paced", "segment compacted", "record moved", "eviction", "fault-in", "expired",
 	"audit", "content hash", "compaction kept its promise", "check", "key checked", "verify",
-	"end closed", "end writing", "end opening", "end loading", "end closing", "in doubt", "acknowledged",
+	"end closed", "end writing", "end opening", "end loading", "end closing", "kill", "in doubt", "acknowledged",
 }
 
 // TestSoak is the soak for some seconds, and longer only where they are not
@@ -38,14 +38,15 @@ var kinds = []string{
 func TestSoak(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	s := newSoak(t.TempDir(), seed, 5*time.Second, &bytes.Buffer{})
-	for range 10 {
+	s := newSoak(t.TempDir(), seed, 3*time.Second, &bytes.Buffer{})
+	for range 20 {
 		if err := s.run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if s.total.missing(kinds) == nil {
 			break
 		}
+		t.Logf("again, until there is %q", s.total.missing(kinds))
 		s.begun = time.Now()
 	}
 	if never := s.total.missing(kinds); never != nil {
