@@ -64,6 +64,10 @@ var (
 	// writes work again once there is room.
 	ErrFull = wal.ErrFull
 
+	// ErrNoFile: a file for the log could not be made, for another reason than
+	// want of space. Nothing was written, and writes work again once it can.
+	ErrNoFile = wal.ErrNoFile
+
 	// ErrCorrupt: stored bytes are not what was written. errors.As with a
 	// *segment.CorruptionError gives file, offset and LSN.
 	ErrCorrupt = segment.ErrCorrupt

@@ -38,9 +38,8 @@ func (p *Prepared) Size() int64 { return p.size }
 // Prepare does everything for a write that can wait or fail: it compresses and
 // hashes the payload, waits while too much is unwritten or the batched bound is
 // reached, and reserves disk space. It fails with ErrPoisoned, ErrClosed,
-// ErrReadOnly, ErrTooLarge, ErrFull, or another error of the file system that
-// keeps it from preparing a file; then nothing has happened. payload is borrowed
-// until Append or Cancel.
+// ErrReadOnly, ErrTooLarge, ErrFull, or ErrNoFile; then nothing has happened.
+// payload is borrowed until Append or Cancel.
 //
 // Do not hold a Prepared for long: its space is taken from others, and Close
 // does not wait for it.

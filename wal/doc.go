@@ -39,7 +39,8 @@
 //
 // A full disk is noticed before a write has its place: Prepare fails with
 // [ErrFull], and the log resumes by itself. One segment's worth of space is
-// kept for WriteOptions.System. A failed sync, or a write that fails for another
+// kept for WriteOptions.System. What else keeps the next segment's file from being
+// made is [ErrNoFile], and passes in the same way. A failed sync, or a write that fails for another
 // reason, poisons the log: nothing is acknowledged any more, reads go on
 // ([ErrPoisoned]). Open the log again to recover.
 //

@@ -17,6 +17,15 @@ var (
 	// resumes by itself when there is room. It wraps the file system's error.
 	ErrFull = errors.New("wal: no space")
 
+	// ErrNoFile means that the file for the next segment could not be made, for
+	// another reason than want of space: a bad sector, too many open files. From
+	// Prepare, Roll, Release and TruncateBack: nothing happened. The log is as
+	// good as before; the file concerned holds nothing and is thrown away. What
+	// was appended is synced and read as ever, and writes that fit into the files
+	// there are go on. Try again when you like: the log does so with the next
+	// write, and every 100 ms by itself. It wraps the file system's error.
+	ErrNoFile = errors.New("wal: cannot make a segment file")
+
 	// ErrInDoubt means that a failure came after the write had its LSN. The
 	// write is visible in this log until it is closed; whether it is there after
 	// the next Open is decided by what reached the disk. It wraps the cause.

@@ -17,9 +17,10 @@ type Events struct {
 	// TailRecovered: unproven frames [from, to) of an unclean stop are durable
 	// in a new segment.
 	TailRecovered func(from, to LSN, d time.Duration)
-	// Full: the disk has no room; called once until Resumed.
+	// Full: the disk has no room, or a file cannot be made for another reason
+	// (ErrNoFile); called once until Resumed.
 	Full func(error)
-	// Resumed: there is room again.
+	// Resumed: there is room again, and files can be made.
 	Resumed func()
 	// Poisoned: the log is dead for writing; called once.
 	Poisoned func(error)

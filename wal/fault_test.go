@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fastrestart/frs/vfs"
 	"github.com/fastrestart/frs/vfs/errfs"
@@ -208,6 +209,63 @@ func reopenAfterFailedSync(t *testing.T, fs *memfs.FS) {
 	after := mustOpen(t, smallOptions(fs.CrashClone(memfs.Nothing())))
 	if got := mustIDs(t, after); !slices.Equal(got, shown) {
 		t.Errorf("after the power failure %s, acknowledged %s", brief(got), brief(shown))
+	}
+}
+
+// TestNoFile: the next segment's file cannot be made, and the disk is not full.
+// A write that needs it fails without a trace, and says so; everything else goes
+// on; the next write after the trouble finds a file.
+func TestNoFile(t *testing.T) {
+	for name, rule := range map[string]errfs.Rule{
+		"allocation fails":     {Kinds: errfs.Allocate, Err: syscall.EIO},
+		"creation fails":       {Kinds: errfs.Create, Err: syscall.EIO},
+		"too many open files":  {Kinds: errfs.Create, Err: syscall.EMFILE},
+		"allocated, then fail": {Kinds: errfs.Allocate, Err: syscall.EIO, Done: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fs := memfs.New()
+				e := errfs.Wrap(fs)
+				l := mustOpen(t, smallOptions(e))
+				mustPut(t, l, 0, 100, wal.Sync)
+				synctest.Wait() // files are prepared ahead
+				rule.Times = errfs.Forever
+				inj := e.Inject(rule)
+				id := 1
+				var err error
+				for ; err == nil && id < 100; id++ {
+					_, _, err = put(l, payload(id, 3000), wal.Sync)
+				}
+				id-- // the last was refused
+				if !errors.Is(err, wal.ErrNoFile) || !errors.Is(err, rule.Err) || errors.Is(err, wal.ErrFull) ||
+					errors.Is(err, wal.ErrPoisoned) || errors.Is(err, wal.ErrInDoubt) {
+					t.Fatalf("write %d: %v", id, err)
+				}
+				// 200 KiB fit into no file that there is.
+				if _, _, err := put(l, payload(id, 200<<10), wal.Sync); !errors.Is(err, wal.ErrNoFile) {
+					t.Errorf("large write: %v", err)
+				}
+				if err := l.Err(); err != nil {
+					t.Errorf("the log says %v", err)
+				}
+				if err := l.Sync(); err != nil || l.Durable() != l.End() {
+					t.Errorf("sync: %v, durable %d of %d", err, l.Durable(), l.End())
+				}
+				wantIDs(t, l, 0, id-1)
+				after := mustOpen(t, wal.Options{FS: fs.CrashClone(memfs.Nothing()), ReadOnly: true})
+				wantIDs(t, after, 0, id-1)
+				mustClose(t, after)
+				inj.Remove()
+				mustPut(t, l, id, 3000, wal.Sync) // without waiting for the log's own try
+				mustPut(t, l, id+1, 200<<10, wal.Sync)
+				wantIDs(t, l, 0, id+1)
+				mustClose(t, l)
+				wantNoOpenFiles(t, fs)
+				again := mustOpen(t, smallOptions(fs))
+				wantIDs(t, again, 0, id+1)
+				mustClose(t, again)
+			})
+		})
 	}
 }
 

@@ -303,9 +303,7 @@ func (l *Log) makeRoom() error {
 			l.progress.broadcast()
 		}
 	}
-	if noSpace(err) {
-		err = fmt.Errorf("%w: %w", ErrFull, err)
-	}
+	err = preparing(err)
 	l.mu.Lock()
 	was := l.space.err
 	l.space.busy, l.space.err = false, err
@@ -314,6 +312,18 @@ func (l *Log) makeRoom() error {
 	l.progress.broadcast()
 	l.tellFull(was, err)
 	return err
+}
+
+// preparing says what an error of making a file means to those who need it.
+func preparing(err error) error {
+	switch {
+	case err == nil || errors.Is(err, ErrFull) || errors.Is(err, ErrClosed):
+		return err
+	case noSpace(err):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrNoFile, err)
+	}
 }
 
 func (a *allocator) quitting() bool {
