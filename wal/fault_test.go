@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -209,6 +210,53 @@ func reopenAfterFailedSync(t *testing.T, fs *memfs.FS) {
 	after := mustOpen(t, smallOptions(fs.CrashClone(memfs.Nothing())))
 	if got := mustIDs(t, after); !slices.Equal(got, shown) {
 		t.Errorf("after the power failure %s, acknowledged %s", brief(got), brief(shown))
+	}
+}
+
+// TestFailedRollEnds fails each file operation, once or for good, while rolls,
+// synchronous writes, the copy of a recovered tail and then Close run at once.
+// Whatever fails, everything ends: blocking is simulated, so that what waits for
+// ever is found at once.
+func TestFailedRollEnds(t *testing.T) {
+	fs := memfs.New()
+	l := mustOpen(t, smallOptions(fs))
+	mustPut(t, l, 0, 100, wal.Sync)
+	mustPut(t, l, 1, 100, wal.Batched)
+	if err := l.WaitWritten(context.Background(), l.End()); err != nil {
+		t.Fatal(err)
+	}
+	killed := fs.KillClone() // record 1 is not proven durable
+	for _, failure := range []errfs.Rule{
+		{Err: syscall.EIO}, {Err: syscall.EIO, Times: errfs.Forever}, {Err: syscall.ENOSPC}, {Err: syscall.ENOSPC, Times: errfs.Forever},
+	} {
+		failure.Kinds = errfs.Mutations
+		rounds := 0
+		for i, fs := range errfs.Every(func() vfs.FS { return killed.KillClone() }, failure) {
+			rounds = i
+			synctest.Test(t, func(t *testing.T) {
+				l, err := wal.Open(dir, smallOptions(fs))
+				if err != nil {
+					return
+				}
+				var all sync.WaitGroup
+				for id := range 2 {
+					all.Go(func() {
+						for n := range 3 {
+							_, _, _ = put(l, payload(2+id, 20_000*n), wal.Sync) // may fail
+							_ = l.Roll()
+						}
+					})
+				}
+				if i%2 == 0 { // every other time Close meets them
+					all.Wait()
+				}
+				_ = l.Close()
+				all.Wait()
+			})
+		}
+		if rounds < 10 {
+			t.Errorf("%v: only %d operations", failure.Err, rounds)
+		}
 	}
 }
 
