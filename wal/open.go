@@ -38,11 +38,12 @@ type TailReport struct {
 }
 
 // Open opens the log in a directory, or creates one where there is none. It
-// reads the header of each segment and the frames of the newest one only.
+// reads the header of each segment, and of the newest one the frames that TAIL
+// does not vouch for: after a clean Close none.
 //
 // It fails with a *segment.CorruptionError if anything that was durable is
-// missing or damaged there, and then has changed nothing. Frames of older
-// segments are checked when they are read.
+// missing or damaged there, and then has changed nothing. Other frames are
+// checked when they are read.
 func Open(dir string, o Options) (*Log, error) {
 	o, err := o.withDefaults()
 	if err != nil {
