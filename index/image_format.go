@@ -230,6 +230,20 @@ func AppendImageEntry(dst []byte, e ImageEntry) []byte {
 	return append(dst, e.Key...)
 }
 
+// measureEntry returns the position and the length in bytes of the entry whose
+// fixed part b begins with.
+func measureEntry(b []byte) (lsn uint64, size int64) {
+	word := le.Uint64(b)
+	size = imageEntryFixed + int64(le.Uint32(b[12:]))
+	if word&imageFlagExpiry != 0 {
+		size += 8
+	}
+	if word&imageFlagOp != 0 {
+		size += 4
+	}
+	return word & MaxLSN, size
+}
+
 // NextImageEntry takes one entry off the front of a part; its key is a view.
 func NextImageEntry(b []byte) (e ImageEntry, rest []byte, err error) {
 	if len(b) < imageEntryFixed {
