@@ -126,16 +126,23 @@ func (p plan) workload(seed uint64) []step {
 		doCheckpoint, doCompact, doReopen, doCompact, doClear, doCheckpoint, doDrop, doCompact, doBatch, doDelete, doClear,
 	}
 	var steps []step
+	add := func(do action) {
+		s := g.step(do)
+		g.want.apply(s)
+		steps = append(steps, s)
+	}
+	every := (p.steps - p.fill) / len(forced)
 	for i := range p.steps {
 		do := g.dice[g.rnd.IntN(len(g.dice))]
 		if i <= p.fill {
 			do = doPut
-		} else if every := p.steps / len(forced); i%every == every-1 && i/every < len(forced) {
-			do = forced[i/every]
+		} else if n := i - p.fill; n%every == every-1 && n/every < len(forced) {
+			do = forced[n/every]
 		}
-		s := g.step(do)
-		g.want.apply(s)
-		steps = append(steps, s)
+		if do == doCheckpoint {
+			add(doPut) // a store that did not change since the last image writes none
+		}
+		add(do)
 	}
 	return append(steps, step{do: doSync, promise: crashtest.DurableAll})
 }
