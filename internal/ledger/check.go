@@ -28,6 +28,7 @@ func (v *Verdict) Bad(format string, args ...any) {
 func (l *Ledger) Check(found Contents) (v Verdict) {
 	now := time.Now()
 	keys := l.writes()
+	refute(&v, keys, found, now)
 	for key, f := range found {
 		if keys[key] == nil {
 			v.Bad("%s is there with version %d and was never written", key, f.Version)
@@ -48,7 +49,6 @@ func (l *Ledger) Check(found Contents) (v Verdict) {
 		return v
 	}
 	l.missing(&v, cut)
-	halves(&v, keys, found, now)
 	return v
 }
 
@@ -77,30 +77,26 @@ func (l *Ledger) missing(v *Verdict, cut uint64) {
 	}
 }
 
-// halves finds operations of which some keys are as after it and some as
-// before. It matters for the last operation of a writer, which has no LSN to
-// tell.
-func halves(v *Verdict, keys map[string][]*op, found Contents, now time.Time) {
-	after, before := map[*op]string{}, map[*op]string{}
+// refute takes out of the keys' writes those that got no answer and cannot have
+// taken place: a key that nothing was written to after them is not as they leave
+// it. Of a batch, then, nothing may be there.
+func refute(v *Verdict, keys map[string][]*op, found Contents, now time.Time) {
+	without := map[*op]string{} // and a key that says so
 	for key, ws := range keys {
-		for i := 1; i < len(ws); i++ {
-			o := ws[i]
-			if o.lsn != 0 {
-				continue
-			}
-			is, was := o.leaves(key, found[key], now), ws[i-1].leaves(key, found[key], now)
-			if is && !was {
-				after[o] = key
-			}
-			if was && !is {
-				before[o] = key
-			}
+		if o := ws[len(ws)-1]; len(ws) > 1 && o.lsn == 0 && !o.leaves(key, found[key], now) {
+			without[o] = key
 		}
 	}
-	for o, key := range after {
-		if other, half := before[o]; half {
-			v.Bad("half of a batch is there: version %d, with %s and without %s", o.Version, key, other)
-		}
+	for key, ws := range keys {
+		f := found[key]
+		keys[key] = slices.DeleteFunc(ws, func(o *op) bool {
+			other, refuted := without[o]
+			if refuted && f.Version == o.Version {
+				v.Bad("half of a batch is there: version %d of %v and without %v, with %s, and without %s, which holds %v",
+					o.Version, o.Puts, o.Dels, key, other, found[other])
+			}
+			return refuted
+		})
 	}
 }
 

@@ -131,8 +131,10 @@ func TestLedger(t *testing.T) {
 		{"cleared, and one is there", cleared, contents{b: 2, "right/a": 3}, "not a prefix", 0},
 		{"a clear in doubt", clearing, contents{"right/a": 3}, "", 0},
 		{"a clear in doubt, lost", clearing, contents{a: 1, b: 2, "right/a": 3}, "", 0},
-		{"half of a clear in doubt", clearing, contents{b: 2, "right/a": 3}, "half of a batch", 0},
+		{"half of a clear in doubt", clearing, contents{b: 2, "right/a": 3}, "not a prefix", 0},
 		{"a clear in doubt, and what was durable before is gone", clearing, contents{a: 1, b: 2}, "lost", 1},
+		{"a batch in doubt is lost, and what it would have deleted", two + "issue 3 0 0 +left/c -left/b", contents{a: 1}, "", 1},
+		{"half of a batch in doubt is a deletion", two + "durable 201\nissue 3 0 0 +left/c -left/b", contents{a: 1, b: 2, "left/c": 3}, "half of a batch", 0},
 		{"the deletion is lost", deletes, contents{a: 1, b: 3}, "not a prefix", 0},
 	}
 	for _, tt := range tests {

@@ -15,16 +15,16 @@ const (
 	// Files are open besides one for each segment: 32 segments are released at a
 	// time, and out of the list before their files are closed.
 	moreFiles = 64
-	maxHeap   = 192 << 20
+	maxHeap   = 192 << 20 * shadow
 	// Resident memory above the store's limit; and with the store closed and free
 	// memory given back, at first and more than the first time.
-	moreResident       = 256 << 20
-	maxResidentClosed  = 96 << 20
-	moreResidentClosed = 32 << 20
-	// Above its limit a store may be by the values that are being written, and
-	// map more than it uses.
+	moreResident       = 256 << 20 * shadow
+	maxResidentClosed  = 96 << 20 * shadow
+	moreResidentClosed = 32 << 20 * shadow
+	// Above its limit a store may be by the values that are being written. What it
+	// maps is address space, by the chunk.
 	usedSlack   = 8 << 20
-	mappedSlack = 64 << 20
+	mappedSlack = 192 << 20
 	// The store's files may be larger than the log: allocated ahead, images.
 	maxDisk = 2 << 30
 )
@@ -49,7 +49,9 @@ func newBounds(t *tally) *bounds {
 // watch looks at what is used, until the context ends, and reports.
 func (c *child) watch(ctx context.Context) error {
 	return repeat(25*time.Millisecond, func(context.Context) error {
-		if err := c.limit.sample(c.st.Metrics()); err != nil {
+		m := c.st.Metrics()
+		c.count(m)
+		if err := c.limit.sample(m); err != nil {
 			return err
 		}
 		if err := c.say("%s %d\n", wordDurable, c.st.DurableLSN()); err != nil {

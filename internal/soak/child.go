@@ -62,8 +62,9 @@ type child struct {
 	returned atomic.Uint64 // highest LSN of a write that returned
 	told     context.Context
 
-	tally *tally
-	limit *bounds
+	tally   *tally
+	limit   *bounds
+	counted restart.Metrics // in the tally already
 }
 
 // run lives the child's life until it is told to close. Without an error the
@@ -137,7 +138,7 @@ func (c *child) meet(lines *bufio.Scanner, tell func()) error {
 
 // open opens the store with settings of its own.
 func (c *child) open() (err error) {
-	c.settings = newSettings(c.rng)
+	c.settings, c.counted = newSettings(c.rng), restart.Metrics{}
 	if err := c.say("%s %v\n", wordSession, c.settings); err != nil {
 		return err
 	}
@@ -274,9 +275,7 @@ func (c *child) close() error {
 	if !c.settings.checkpoint {
 		c.tally.add("checkpoint paced", m.Checkpoints)
 	}
-	c.tally.add("eviction", m.Evictions)
-	c.tally.add("fault-in", m.FaultIns)
-	c.tally.add("expired", m.Expired)
+	c.count(m)
 	for i := range c.regions {
 		c.regions[i].Store(nil)
 	}
@@ -293,6 +292,14 @@ func (c *child) close() error {
 		return err
 	}
 	return c.limit.released()
+}
+
+// count adds to the tally what the store counts, since the last time.
+func (c *child) count(m restart.Metrics) {
+	c.tally.add("eviction", m.Evictions-c.counted.Evictions)
+	c.tally.add("fault-in", m.FaultIns-c.counted.FaultIns)
+	c.tally.add("expired", m.Expired-c.counted.Expired)
+	c.counted = m
 }
 
 // report says what was done.

@@ -74,7 +74,7 @@ func newSettings(rng *rand.Rand) settings {
 			Durability:    pick(rng, restart.Inherit, restart.Batched, restart.Batched, restart.Never, restart.Sync),
 			MaxDelay:      pick(rng, 0, 10*time.Millisecond, 100*time.Millisecond),
 			SegmentSize:   pick[int64](rng, 64<<10, 256<<10, 1<<20, 4<<20, 0),
-			MemoryLimit:   pick[int64](rng, 6<<20, 6<<20, 12<<20, 64<<20),
+			MemoryLimit:   pick[int64](rng, 4<<20, 4<<20, 12<<20, 64<<20),
 			Compression:   pick(rng, restart.CompressNone, restart.CompressNone, restart.CompressS2, restart.CompressZstd),
 			Compaction:    pick(rng, restart.SizeBased, restart.SizeBased, restart.PerformanceBased, restart.NoCompaction),
 			RestartBudget: pick(rng, 0, time.Millisecond, 10*time.Millisecond),
@@ -127,7 +127,7 @@ func inRegion(name string) []byte {
 // values of all keys, by their name.
 var values ledger.Values = func(rng *rand.Rand) int {
 	switch n := rng.IntN(1000); {
-	case n < 2:
+	case n < 3:
 		return 256<<10 + rng.IntN(512<<10)
 	case n < 20:
 		return 8<<10 + rng.IntN(56<<10)

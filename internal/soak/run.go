@@ -48,7 +48,7 @@ func (s *soak) before() string { return filepath.Join(s.dir, "before") }
 // is closed, looked at by one more, and verified.
 func (s *soak) run(ctx context.Context) error {
 	for n := 0; s.left() > 0; n++ {
-		p := newPlan(s.rng, min(longest, s.until/8, s.left()))
+		p := newPlan(s.rng, min(longest, s.until/5, s.left()))
 		if n < len(moments) { // each once, however short the run
 			p.At = moments[n]
 		}
