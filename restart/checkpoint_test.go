@@ -180,18 +180,24 @@ func TestCheckpointFuzzy(t *testing.T) {
 				}
 				wantContents(t, after, small(nil), f.want)
 			}
-			f.damagedParts(t, mem.KillClone())
+			f.damagedParts(t, mem.KillClone(), 8)
+			f.want["last"] = map[string]string{}
+			f.put(t, f.region(t, "last"), "k", "v")
+			checkpoint(t, st)
+			f.damagedParts(t, mem.KillClone(), 1) // the older image was taken meanwhile
 		})
 	}
 }
 
-// damagedParts opens the store with every third part of its image damaged.
-func (f *fuzzy) damagedParts(t *testing.T, fsys *memfs.FS) {
+// damagedParts opens the store with one in so many parts of its newest image
+// damaged.
+func (f *fuzzy) damagedParts(t *testing.T, fsys *memfs.FS, one int) {
 	t.Helper()
-	name := filesLike(t, fsys, "*.img")[0]
+	images := filesLike(t, fsys, "*.img")
+	name := images[len(images)-1]
 	for _, r := range decodeImage(t, readAll(t, fsys, name)).Regions {
 		for i, p := range r.Parts {
-			if p.Entries > 0 && i%8 == 0 {
+			if p.Entries > 0 && i%one == 0 {
 				flip(t, fsys, name, p.Offset+p.Length/2, 0x10)
 			}
 		}

@@ -139,7 +139,7 @@ func (st *Store) compactFront(ctx context.Context, n int, t *throttle) (err erro
 	st.compact.cycle.Lock()
 	defer st.compact.cycle.Unlock()
 	// No segment goes before every part of the image was read and verified: a
-	// damaged one is rebuilt from the log.
+	// damaged one is rebuilt.
 	if err := st.loadParts(); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type Events struct {
 	// Loaded is called when the background has loaded what fits in memory.
 	Loaded func(RecoveryReport)
 	// PartDamaged is called when a part of an image was unreadable and was
-	// rebuilt from the log.
+	// rebuilt from the older image and the log, or from the log alone.
 	PartDamaged func(region string, err error)
 	// Log passes on what the log below reports: rolled and released segments,
 	// a torn tail, a full disk, the failure that poisons the store.
@@ -145,7 +145,7 @@ func LogEvents(l *slog.Logger) Events {
 		BudgetMissed: func(d time.Duration) { l.Warn("restart budget cannot be kept", "predicted", d) },
 		Loaded:       func(r RecoveryReport) { l.Info("store loaded", "took", r.LoadTook) },
 		PartDamaged: func(region string, err error) {
-			l.Error("part of an image was damaged and rebuilt from the log", "region", region, "error", err)
+			l.Error("part of an image was damaged and rebuilt", "region", region, "error", err)
 		},
 		Log: wal.Events{
 			TailRecovered: func(from, to LSN, d time.Duration) {

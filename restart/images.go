@@ -3,7 +3,6 @@ package restart
 import (
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -182,51 +181,4 @@ func rungOf(older bool, records int64) Rung {
 		return RungCleanImage
 	}
 	return RungImageTail
-}
-
-// rescanPart collects the records of one part from the log alone, because the
-// image is damaged there. Nothing happened to the part since the open: every
-// operation loads it first.
-func (st *Store) rescanPart(r *Region, p *lazyPart) (list []replayed, err error) {
-	n := -1
-	for i := range r.lazy.parts {
-		if &r.lazy.parts[i] == p {
-			n = i
-		}
-	}
-	b := r.builder()
-	defer b.close()
-	s := st.log.Scan(st.log.First(), st.recoveredEnd)
-	defer s.Close()
-	for {
-		f, err := s.Next()
-		if err == io.EOF {
-			return list, nil
-		}
-		if err == nil {
-			err = r.usable()
-		}
-		if err == nil && f.Kind == segment.Data {
-			list, err = st.collect(list, b, n, f)
-		}
-		if err != nil {
-			freeReplayed(list)
-			return nil, err
-		}
-	}
-}
-
-// collect appends the records of part n in one frame.
-func (st *Store) collect(list []replayed, b *builder, n int, f segment.Frame) ([]replayed, error) {
-	r := b.region
-	return list, st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
-		if o.Region != r.id || o.Kind != op.KindPut && o.Kind != op.KindDelete || index.Part(index.HashKey(o.Key), r.lazy.bits) != n {
-			return nil
-		}
-		p, err := b.record(f.LSN, o, spec)
-		if err == nil {
-			list = append(list, p)
-		}
-		return err
-	})
 }

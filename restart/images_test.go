@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/fastrestart/frs/index"
 	"github.com/fastrestart/frs/restart"
+	"github.com/fastrestart/frs/vfs/errfs"
 	"github.com/fastrestart/frs/vfs/memfs"
 )
 
@@ -310,6 +312,65 @@ func TestImagePartDamaged(t *testing.T) {
 			t.Errorf("only %d parts tried", parts)
 		}
 	}
+}
+
+// TestImagePartsDamaged: many damaged parts cost one look at the log, from the
+// older image on where that is whole.
+func TestImagePartsDamaged(t *testing.T) {
+	for _, h := range histories(t) {
+		damage := func(fsys *memfs.FS, name string) {
+			for _, r := range decodeImage(t, readAll(t, h.fs, name)).Regions {
+				for _, p := range r.Parts {
+					if p.Entries > 0 {
+						flip(t, fsys, name, p.Offset+p.Length-1, 4)
+					}
+				}
+			}
+		}
+		newer := h.with(func(fsys *memfs.FS) { damage(fsys, h.newer) })
+		both := h.with(func(fsys *memfs.FS) { damage(fsys, h.newer); damage(fsys, h.older) })
+		withOlder, regions := h.logRead(t, newer), len(h.want)
+		alone := h.logRead(t, both)
+		log := int64(0)
+		for _, name := range filesLike(t, h.fs, "*.seg") {
+			log += int64(len(readAll(t, h.fs, name)))
+		}
+		// The open reads some of the log as well; every region is rebuilt by
+		// itself, and then its values are read.
+		if most := int64(regions+3) * log; alone > most {
+			t.Errorf("%s: %d bytes of the log read, which has %d; at most %d expected", h.name, alone, log, most)
+		}
+		t.Logf("%s: log %d, regions %d, with older %d, alone %d", h.name, log, regions, withOlder, alone)
+		if withOlder >= alone {
+			t.Errorf("%s: %d bytes of the log read with the older image whole, %d without", h.name, withOlder, alone)
+		}
+	}
+}
+
+// logRead checks what is in a store and returns how many bytes of its log were
+// read for that.
+func (h *history) logRead(t *testing.T, fsys *memfs.FS) int64 {
+	t.Helper()
+	var read atomic.Int64
+	o := small(errfs.Wrap(fsys, errfs.Rule{Kinds: errfs.Read, Name: "*.seg", Times: errfs.Forever,
+		Before: func(op errfs.Op) { read.Add(op.Length) }}))
+	o.Load = restart.KeysOnly
+	st, err := restart.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range h.want {
+		region(t, st, name).Len() // loads every part
+	}
+	n := read.Load()
+	if rep := st.Recovery(); rep.DamagedParts == 0 {
+		t.Errorf("%s: no part was damaged: %v", h.name, rep)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantContents(t, fsys, small(nil), h.want)
+	return n
 }
 
 func decodeImage(t *testing.T, b []byte) *index.Image {

@@ -24,6 +24,7 @@ type lazyRegion struct {
 	dead  LSN
 	parts []lazyPart
 	left  atomic.Int64 // parts not loaded yet
+	rebuilt
 }
 
 type lazyPart struct {
@@ -112,8 +113,8 @@ func (r *Region) loadShard(n int) error {
 }
 
 // loadPart reads a part from the image, verifies it and puts it into its
-// shard's table, with what waits in its queue. A damaged part is rebuilt from
-// the log alone; the others are not touched by that.
+// shard's table, with what waits in its queue. A damaged part is rebuilt; the
+// others are not touched by that.
 func (r *Region) loadPart(n int) error {
 	p := &r.lazy.parts[n]
 	p.mu.Lock()
@@ -128,7 +129,7 @@ func (r *Region) loadPart(n int) error {
 	if loaded || err != nil {
 		return err
 	}
-	entries, err := r.readPart(p)
+	entries, err := r.readPart(n)
 	r.lazy.image.done(1)
 	if err != nil {
 		return err
@@ -181,26 +182,28 @@ func (r *Region) partLoaded(sh *shard, p *lazyPart) {
 	r.lazy.image.done(1)
 }
 
-// readPart returns the entries of a part, from the image, or from the log if
-// the image is damaged there.
-func (r *Region) readPart(p *lazyPart) ([]replayed, error) {
+// readPart returns the entries of part n, from the image unless it is damaged
+// there.
+func (r *Region) readPart(n int) ([]replayed, error) {
+	p := &r.lazy.parts[n]
 	b, err := r.lazy.image.ReadPart(p.at, nil)
 	if err == nil {
 		var entries []replayed
-		if entries, err = r.decodePart(b, p.at.Entries); err == nil {
+		if entries, err = r.decodePart(b, p.at.Entries, r.lazy.dead); err == nil {
 			return entries, nil
 		}
 		freeReplayed(entries)
-		if !errors.Is(err, index.ErrImage) {
-			return nil, err
-		}
+	}
+	if !errors.Is(err, index.ErrImage) {
+		return nil, err
 	}
 	r.st.partDamaged(r, err)
-	return r.st.rescanPart(r, p)
+	return r.rebuildPart(n)
 }
 
-// decodePart gives every live entry of a part its cell.
-func (r *Region) decodePart(b []byte, n int) ([]replayed, error) {
+// decodePart gives the n entries of a part their cells, but for those at
+// positions below dead.
+func (r *Region) decodePart(b []byte, n int, dead LSN) ([]replayed, error) {
 	entries := make([]replayed, 0, n)
 	build := r.builder()
 	defer build.close()
@@ -210,7 +213,7 @@ func (r *Region) decodePart(b []byte, n int) ([]replayed, error) {
 			return entries, err
 		}
 		b = rest
-		if LSN(e.LSN) < r.lazy.dead {
+		if LSN(e.LSN) < dead {
 			continue
 		}
 		p, err := build.cell(index.CellSpec{
@@ -256,6 +259,7 @@ func (r *Region) abandonParts() {
 	for i := range r.shards {
 		r.shards[i].pending = 0
 	}
+	r.lazy.rebuilt.close()
 	r.lazy.left.Add(-n)
 	r.lazy.image.done(n)
 }

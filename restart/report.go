@@ -46,7 +46,7 @@ type RecoveryReport struct {
 	// took to load what fits in memory, zero while that is under way.
 	Took     time.Duration `json:"took_ns"`
 	LoadTook time.Duration `json:"load_took_ns,omitempty"`
-	// DamagedParts of the image were rebuilt from the log.
+	// DamagedParts of the image were rebuilt from an older one and the log.
 	DamagedParts int `json:"damaged_parts,omitempty"`
 }
 
