@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/fastrestart/frs/restart"
 )
 
@@ -142,16 +144,24 @@ func dropCaches(b *testing.B) {
 	}
 }
 
-// BenchmarkCheckpointStall reports the latency of puts with and without a
-// checkpoint under way, slices of both in turn.
+// BenchmarkCheckpointStall reports the latency of puts alone, beside somebody who
+// hashes memory on another core and takes no lock, and with a checkpoint under
+// way, slices of each in turn.
 func BenchmarkCheckpointStall(b *testing.B) {
 	const n, turns = 1_000_000, 10
 	st, r := benchStore(b, restart.Options{Durability: restart.Batched, Compaction: restart.NoCompaction, RestartBudget: time.Hour})
 	fill(b, r, n)
+	memory := make([]byte, 256<<20) // in no cache
+	for i := range memory {
+		memory[i] = byte(i >> 12)
+	}
 	for range b.N {
-		var quiet, busy []time.Duration
+		var quiet, beside, busy []time.Duration
 		for range turns {
 			quiet = append(quiet, putDuring(r, n, 300*time.Millisecond, nil)...)
+			stop := hashMemory(memory)
+			beside = append(beside, putDuring(r, n, 300*time.Millisecond, nil)...)
+			stop()
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -161,12 +171,26 @@ func BenchmarkCheckpointStall(b *testing.B) {
 			}()
 			busy = append(busy, putDuring(r, n, time.Minute, done)...)
 		}
-		for name, l := range map[string][]time.Duration{"quiet": quiet, "checkpoint": busy} {
+		for name, l := range map[string][]time.Duration{"quiet": quiet, "beside": beside, "checkpoint": busy} {
 			b.ReportMetric(percentile(l, 0.99).Seconds()*1e6, name+"-p99-µs")
 			b.ReportMetric(percentile(l, 0.999).Seconds()*1e6, name+"-p99.9-µs")
 			b.ReportMetric(percentile(l, 1).Seconds()*1e3, name+"-max-ms")
 		}
 	}
+}
+
+// hashMemory keeps a core busy with pieces of b, until stopped.
+func hashMemory(b []byte) (stop func()) {
+	var end atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		const piece = 320
+		for sum := uint64(0); !end.Load(); {
+			at := sum % uint64(len(b)-piece)
+			sum = xxhash.Sum64(b[at:at+piece]) + sum*31
+		}
+	})
+	return func() { end.Store(true); wg.Wait() }
 }
 
 // putDuring overwrites from one goroutine until a time or an event, and returns

@@ -31,8 +31,9 @@ const (
 	checkpointName = "checkpoint"
 	imageSuffix    = ".img"
 	keepImages     = 2
-	// imageChunk is how many entries are copied under one shard lock.
-	imageChunk = 256
+	// imageChunk is how many entries at least are copied under one shard lock: a
+	// bucket of the table or two, because one put in 64 finds that lock taken.
+	imageChunk = 2
 )
 
 // DefaultRestartBudget is the restart time after a crash that checkpoints are
@@ -162,10 +163,14 @@ func (st *Store) fillImage(ctx context.Context, w *index.ImageWriter) (info imag
 			if err := ctx.Err(); err != nil {
 				return info, err
 			}
+			start, end := time.Now(), st.log.End()
 			if r.Parts[n], err = r.region.copyPart(w, n, r.PartBits); err != nil {
 				return info, err
 			}
 			info.parts++
+			if st.log.End() != end {
+				pauseFor(ctx, time.Since(start)/2) // writers are at work
+			}
 		}
 	}
 	var seg wal.SegmentInfo
