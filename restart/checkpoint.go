@@ -281,19 +281,39 @@ func (r *Region) copyPart(w *index.ImageWriter, n int, bits uint8) (index.ImageP
 	return w.EndPart(), nil
 }
 
-// removeOldImages keeps the newest images and removes the others, oldest
-// first.
+// removeOldImages keeps the newest images, and removes the others, oldest first,
+// and those that an open would refuse.
 func (st *Store) removeOldImages(dir string) error {
 	names, err := imageNames(st.fs.List(dir))
-	if err != nil || len(names) <= keepImages {
+	if err != nil {
 		return err
 	}
-	for _, name := range names[:len(names)-keepImages] {
+	var remove []string
+	for i := len(names) - 1; i >= 0; i-- {
+		if len(names)-i-len(remove) > keepImages || st.refusesImage(filepath.Join(dir, names[i])) {
+			remove = append(remove, names[i])
+		}
+	}
+	if len(remove) == 0 {
+		return nil
+	}
+	for _, name := range slices.Backward(remove) {
 		if err := st.fs.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return st.fs.SyncDir(dir)
+}
+
+// refusesImage says whether an open would refuse an image, whatever happens, for
+// what its header and meta say.
+func (st *Store) refusesImage(name string) bool {
+	im, err := st.openImage(name)
+	if err == nil {
+		err = im.Close()
+	}
+	unfit := unfitError("")
+	return errors.As(err, &unfit) || errors.Is(err, index.ErrImage)
 }
 
 // imageNames returns the names of images in a listing, oldest first.

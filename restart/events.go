@@ -143,7 +143,7 @@ func LogEvents(l *slog.Logger) Events {
 			l.Debug("checkpoint", "to", i.To, "bytes", i.Bytes, "took", i.Took)
 		},
 		BudgetMissed: func(d time.Duration) { l.Warn("restart budget cannot be kept", "predicted", d) },
-		Loaded:       func(r RecoveryReport) { l.Info("store loaded", "took", r.LoadTook) },
+		Loaded:       func(r RecoveryReport) { l.Info("store loaded", "after", r.Loaded, "first_read", r.FirstRead) },
 		PartDamaged: func(region string, err error) {
 			l.Error("part of an image was damaged and rebuilt", "region", region, "error", err)
 		},

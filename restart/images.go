@@ -54,18 +54,25 @@ func (st *Store) openImage(name string) (*openImage, error) {
 	return &openImage{Image: im, name: filepath.Base(name)}, nil
 }
 
+// unfitError says why an image is not one of the log's past.
+type unfitError string
+
+func (e unfitError) Error() string { return string(e) }
+
+func unfitf(format string, args ...any) error { return unfitError(fmt.Sprintf(format, args...)) }
+
 // fits says why an image is not one of this log's past, if it is not. Ids and
 // segment tell the histories of copies of the store apart.
 func (st *Store) fits(im *index.Image) error {
 	switch end := st.log.End(); {
 	case im.StoreID != st.current.storeID:
-		return errors.New("of another store")
+		return unfitError("of another store")
 	case im.Lineage != st.current.lineage().id || im.Generation != st.current.generation:
-		return errors.New("of another lineage")
+		return unfitError("of another lineage")
 	case LSN(im.To) > end:
-		return fmt.Errorf("it reaches to LSN %d, the log ends at %d", im.To, end)
+		return unfitf("it reaches to LSN %d, the log ends at %d", im.To, end)
 	case LSN(im.To) <= st.log.First():
-		return fmt.Errorf("all of it left the log, which starts at LSN %d", st.log.First())
+		return unfitf("all of it left the log, which starts at LSN %d", st.log.First())
 	}
 	for _, s := range st.log.Segments() {
 		if s.Base < LSN(im.To) && LSN(im.To) <= s.End {
@@ -75,7 +82,7 @@ func (st *Store) fits(im *index.Image) error {
 			break
 		}
 	}
-	return errors.New("the log was cut and continued since")
+	return unfitError("the log was cut and continued since")
 }
 
 // promised returns how far the images say that the log was durable: they are

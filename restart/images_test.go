@@ -268,6 +268,12 @@ func TestImagesExchanged(t *testing.T) {
 				t.Errorf("%s, %s: %v, want the foreign image refused", h.name, what, rep)
 			}
 			wantContents(t, fsys, small(nil), h.want)
+			st := open(t, fsys, small(fsys))
+			put(t, region(t, st, "a"), "one more", "for an image")
+			checkpoint(t, st)
+			if files := filesLike(t, fsys, "*.img"); strings.Contains(what, "diverged") && slices.Contains(files, beside) || len(files) > 2 {
+				t.Errorf("%s, %s: after one more image there are %v", h.name, what, files)
+			}
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 // first, as far as memory has room. It runs in the background, or within Open
 // when that is asked for.
 func (st *Store) load(ctx context.Context) error {
-	start := time.Now()
 	if st.opts.Load != Eager {
 		pauseFor(ctx, loadDelay)
 	}
@@ -28,7 +27,8 @@ func (st *Store) load(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	st.report.loaded(time.Since(start))
+	took := time.Since(st.begun)
+	st.report.change(func(r *RecoveryReport) { r.Loaded = took })
 	st.opts.Events.loaded(st.Recovery())
 	return nil
 }

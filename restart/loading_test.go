@@ -1,6 +1,7 @@
 package restart_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -204,8 +205,22 @@ func TestLoadModes(t *testing.T) {
 			if mode == restart.Eager && len(loaded) == 0 {
 				t.Error("Open returned before everything was loaded")
 			}
-			if rep := <-loaded; rep.LoadTook <= 0 || rep.Rung != restart.RungCleanImage || rep.Entries != 1000 {
-				t.Errorf("%v, loaded in %v", rep, rep.LoadTook)
+			if rep := <-loaded; rep.Loaded <= 0 || rep.Rung != restart.RungCleanImage || rep.Entries != 1000 {
+				t.Errorf("%v, loaded in %v", rep, rep.Loaded)
+			}
+			if rep := st.Recovery(); rep.OpenTook <= 0 || rep.OpenTook < rep.Took || rep.FirstRead != 0 ||
+				mode == restart.Eager && rep.OpenTook < rep.Loaded {
+				t.Errorf("open took %v, recovery %v, first read after %v, loaded after %v", rep.OpenTook, rep.Took, rep.FirstRead, rep.Loaded)
+			}
+			if _, err := region(t, st, "a").Get([]byte("no such key")); !errors.Is(err, restart.ErrNotFound) {
+				t.Error(err)
+			}
+			first := st.Recovery().FirstRead
+			if _, err := region(t, st, "a").Get([]byte("no such key")); !errors.Is(err, restart.ErrNotFound) {
+				t.Error(err)
+			}
+			if rep := st.Recovery(); first < rep.OpenTook || rep.FirstRead != first {
+				t.Errorf("first read after %v, open took %v; after the second read: %v", first, rep.OpenTook, rep.FirstRead)
 			}
 			for _, name := range fsys.OpenFiles() {
 				if strings.HasSuffix(name, ".img") {
@@ -222,6 +237,22 @@ func TestLoadModes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The context of OpenContext ends an eager load as well.
+func TestEagerCancelled(t *testing.T) {
+	fsys, want := imaged(t, 5000)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := small(fsys)
+	o.Load, o.Events.LoadProgress = restart.Eager, func(restart.LoadInfo) { cancel() }
+	st, err := restart.OpenContext(ctx, dir, o)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("open: %v, %v", st, err)
+	}
+	if files := fsys.OpenFiles(); len(files) > 0 {
+		t.Errorf("files left open: %v", files)
+	}
+	wantContents(t, fsys, small(nil), want)
 }
 
 // TestWorkWhileLoading opens again and again, in every mode, and works at once:

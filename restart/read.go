@@ -19,6 +19,14 @@ func (r *Region) Get(key []byte) ([]byte, error) { return r.AppendGet(nil, key) 
 // room in dst it allocates nothing. On an error dst is returned as it was. The
 // value may be newer than what is durable.
 func (r *Region) AppendGet(dst, key []byte) ([]byte, error) {
+	value, err := r.get(dst, key)
+	if !r.st.wasRead.Load() {
+		r.st.firstRead()
+	}
+	return value, err
+}
+
+func (r *Region) get(dst, key []byte) ([]byte, error) {
 	h := index.HashKey(key)
 	sh, err := r.rlock(h)
 	if err != nil {

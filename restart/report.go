@@ -42,10 +42,14 @@ type RecoveryReport struct {
 
 	Warnings []string `json:"warnings,omitempty"`
 
-	// Took is the time of the recovery within Open; LoadTook how long it then
-	// took to load what fits in memory, zero while that is under way.
-	Took     time.Duration `json:"took_ns"`
-	LoadTook time.Duration `json:"load_took_ns,omitempty"`
+	// Took is the time of the recovery within Open.
+	Took time.Duration `json:"took_ns"`
+	// From the call of Open: until it returned, until the first Get of any
+	// region did, until all that fits was in memory. Zero as long as that has
+	// not happened.
+	OpenTook  time.Duration `json:"open_ns,omitempty"`
+	FirstRead time.Duration `json:"first_read_ns,omitempty"`
+	Loaded    time.Duration `json:"loaded_ns,omitempty"`
 	// DamagedParts of the image were rebuilt from an older one and the log.
 	DamagedParts int `json:"damaged_parts,omitempty"`
 }
@@ -68,16 +72,19 @@ func (b *reportBox) get() RecoveryReport {
 	return b.r
 }
 
-func (b *reportBox) loaded(took time.Duration) {
+// change changes the report.
+func (b *reportBox) change(f func(r *RecoveryReport)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.r.LoadTook = took
+	f(&b.r)
 }
 
-func (b *reportBox) damaged() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.r.DamagedParts++
+// firstRead notes the return of the first Get.
+func (st *Store) firstRead() {
+	if st.wasRead.CompareAndSwap(false, true) {
+		took := time.Since(st.begun)
+		st.report.change(func(r *RecoveryReport) { r.FirstRead = took })
+	}
 }
 
 // String is the report on one line.

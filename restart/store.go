@@ -39,6 +39,8 @@ type Store struct {
 	checkpoint checkpointer
 	metrics    counters
 	report     reportBox
+	begun      time.Time // the open
+	wasRead    atomic.Bool
 	// recoveredEnd is where the log ended when it was recovered.
 	recoveredEnd LSN
 	// keysLoaded: no part is left in the image.
@@ -72,7 +74,7 @@ func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
 	if dir == "" {
 		return nil, invalidf("directory is empty: a store needs one of its own")
 	}
-	st := &Store{dir: dir, opts: o, fs: o.FS, readOnly: o.ReadOnly, durability: o.Durability}
+	st := &Store{dir: dir, opts: o, fs: o.FS, readOnly: o.ReadOnly, durability: o.Durability, begun: time.Now()}
 	if st.durability == Inherit {
 		st.durability = Batched
 	}
@@ -82,6 +84,8 @@ func OpenContext(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err := st.open(ctx); err != nil {
 		return nil, errors.Join(err, st.release())
 	}
+	took := time.Since(st.begun)
+	st.report.change(func(r *RecoveryReport) { r.OpenTook = took })
 	return st, nil
 }
 
@@ -104,7 +108,7 @@ func (st *Store) open(ctx context.Context) error {
 	bg, stop := context.WithCancel(context.Background())
 	st.stop = stop
 	st.opts.Events.recovered(st.Recovery())
-	if err := st.startLoad(bg); err != nil {
+	if err := st.startLoad(ctx, bg); err != nil {
 		return err
 	}
 	if !st.readOnly {
@@ -131,10 +135,11 @@ func (st *Store) every(ctx context.Context, interval time.Duration, f func(conte
 	})
 }
 
-// startLoad brings the store into memory as Options.Load says.
-func (st *Store) startLoad(bg context.Context) error {
+// startLoad brings the store into memory as Options.Load says, in the open or
+// in the background.
+func (st *Store) startLoad(open, bg context.Context) error {
 	if st.opts.Load == Eager {
-		return st.load(bg)
+		return st.load(open)
 	}
 	// A part that cannot be loaded stays unloaded: whoever looks at it gets
 	// the error.
@@ -369,7 +374,7 @@ func (st *Store) isClosed() bool {
 // partDamaged reports a part of an image that had to be rebuilt, and has the
 // next checkpoint write a whole one though nothing was written since.
 func (st *Store) partDamaged(r *Region, err error) {
-	st.report.damaged()
+	st.report.change(func(r *RecoveryReport) { r.DamagedParts++ })
 	st.checkpoint.mu.Lock()
 	st.checkpoint.last.records = -1
 	st.checkpoint.mu.Unlock()
