@@ -223,11 +223,6 @@ func TestLines(t *testing.T) {
 			t.Errorf("ack %q is heard", bad)
 		}
 	}
-	var lines []string
-	err = Listen(strings.NewReader("one\ntwo\nthr"), func(line string) error { lines = append(lines, line); return nil })
-	if err != nil || fmt.Sprint(lines) != "[one two]" {
-		t.Errorf("%q, %v", lines, err)
-	}
 }
 
 // TestNonsense: answers that cannot be are errors.

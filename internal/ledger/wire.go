@@ -1,9 +1,7 @@
 package ledger
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 )
@@ -81,24 +79,6 @@ func ParseAnswer(rest string) (a Answer, err error) {
 	}
 	a.Durability, a.Returned = Durability(how[0]), moment(returned)
 	return a, nil
-}
-
-// Listen calls f with every complete line until the pipe ends. A line that the
-// end of its writer cut short was not said.
-func Listen(pipe io.Reader, f func(line string) error) error {
-	b := bufio.NewReaderSize(pipe, 64<<10)
-	for {
-		line, err := b.ReadString('\n')
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := f(strings.TrimSuffix(line, "\n")); err != nil {
-			return err
-		}
-	}
 }
 
 func nanoseconds(t time.Time) int64 {

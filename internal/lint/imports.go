@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"fuzz":               {"*"},
 	"internal/check":     {"*"},
 	"internal/mutants":   {},
+	"internal/child":     {},
 	"internal/ledger":    {},
 	"internal/powerloss": {"*"},
 	"internal/soak":      {"*"},

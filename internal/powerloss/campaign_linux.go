@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fastrestart/frs/fsync"
+	"github.com/fastrestart/frs/internal/child"
 	"github.com/fastrestart/frs/internal/inspect"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs"
@@ -118,7 +119,7 @@ func (c *campaign) follow(ctx context.Context, p plan) error {
 	case err != nil && cut:
 		return err
 	case err != nil:
-		c.stats.find("%v\n%s", err, tail(l.stderr.String()))
+		c.stats.find("%v\n%s", err, l.Stderr(8<<10))
 	case heard != nil:
 		return heard
 	}
@@ -143,14 +144,14 @@ func (c *campaign) follow(ctx context.Context, p plan) error {
 
 // lead brings a child to its end.
 func (c *campaign) lead(ctx context.Context, l *life) error {
-	if err := l.await(ctx, l.started, "started"); err != nil {
+	if err := l.Await(ctx, l.Started, "started"); err != nil {
 		return err
 	}
 	start, p := time.Now(), l.plan
 	if p.At == opening {
-		return l.pass(ctx, time.Duration(p.Part*float64(c.openTook)), l.ready)
+		return l.Pass(ctx, time.Duration(p.Part*float64(c.openTook)), l.Ready)
 	}
-	if err := l.await(ctx, l.ready, "ready"); err != nil {
+	if err := l.Await(ctx, l.Ready, "ready"); err != nil {
 		return err
 	}
 	c.openTook = time.Since(start)
@@ -158,20 +159,20 @@ func (c *campaign) lead(ctx context.Context, l *life) error {
 		return nil
 	}
 	c.maxDelay = cmp.Or(p.MaxDelay, fsync.DefaultMaxDelay)
-	if err := l.tell("go"); err != nil {
+	if err := l.Tell(child.Go); err != nil {
 		return err
 	}
-	if err := l.pass(ctx, p.Run, nil); err != nil || p.At == writing {
+	if err := l.Pass(ctx, p.Run, nil); err != nil || p.At == writing {
 		return err
 	}
-	if err := l.tell("close"); err != nil {
+	if err := l.Tell(child.Close); err != nil {
 		return err
 	}
 	start = time.Now()
 	if p.At == closing {
-		return l.pass(ctx, time.Duration(p.Part*float64(c.closeTook)), l.closed)
+		return l.Pass(ctx, time.Duration(p.Part*float64(c.closeTook)), l.Closed)
 	}
-	if err := l.await(ctx, l.closed, "closed"); err != nil {
+	if err := l.Await(ctx, l.Closed, "closed"); err != nil {
 		return err
 	}
 	c.closeTook = time.Since(start)
@@ -282,10 +283,4 @@ func (c *campaign) verify(ctx context.Context, dir string) (err error) {
 	}
 	c.stats.verified++
 	return err
-}
-
-// tail returns the end of what a child printed.
-func tail(s string) string {
-	const most = 8 << 10
-	return s[max(0, len(s)-most):]
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fastrestart/frs/internal/child"
 	"github.com/fastrestart/frs/internal/ledger"
 	"github.com/fastrestart/frs/restart"
 )
@@ -21,7 +22,7 @@ func hear(t *testing.T, lines string) *listener {
 		case "cut":
 			h.seal()
 		default:
-			if err := h.hear(line); err != nil {
+			if err := say(h, line); err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
 		}
@@ -29,19 +30,24 @@ func hear(t *testing.T, lines string) *listener {
 	return h
 }
 
+func say(h *listener, line string) error {
+	word, rest, _ := strings.Cut(line, " ")
+	return h.hear(word, rest)
+}
+
 // TestSettle: what an open has shown and made durable stays.
 func TestSettle(t *testing.T) {
 	h := hear(t, "issue 1 0 0 +left/a\nack 1 100 b 0 0\nissue 2 0 0 +left/a\nack 2 200 b 0 0\ncut")
 	next := newListener(h.ledger)
 	for _, line := range []string{"start", "have 1 left/a", "shown full scan"} {
-		if err := next.hear(line); err != nil {
+		if err := say(next, line); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if v := next.judge(); len(v.Findings) > 0 || h.ledger.Ops() != 2 {
 		t.Fatalf("shown and not durable: findings %q, %d operations remembered, want 2", v.Findings, h.ledger.Ops())
 	}
-	if err := next.hear("ready"); err != nil {
+	if err := say(next, "ready"); err != nil {
 		t.Fatal(err)
 	}
 	if v := next.judge(); len(v.Findings) > 0 || v.Lost != 1 {
@@ -97,21 +103,22 @@ func live(t *testing.T, h *listener, p plan, n int) (findings []string) {
 	t.Helper()
 	pipe, said := io.Pipe()
 	commands, tell := io.Pipe()
-	w := &writer{plan: p, said: &ackCounter{Writer: said, n: n, then: func() { _, _ = io.WriteString(tell, "close\n") }}}
+	acks := &ackCounter{Writer: said, n: n, then: func() { _, _ = io.WriteString(tell, child.Close+"\n") }}
+	w := &writer{plan: p, said: child.Voice{Writer: acks}}
 	go func() { _ = said.CloseWithError(w.run(commands)) }()
 	go func() {
 		select {
-		case <-h.ready:
+		case <-h.Ready:
 			findings = h.judge().Findings
-			_, _ = io.WriteString(tell, "go\n")
-		case <-h.failed:
+			_, _ = io.WriteString(tell, child.Go+"\n")
+		case <-h.Failed():
 		}
 	}()
-	if err := h.listen(pipe); err != nil || h.err != nil {
-		t.Fatal(err, h.err)
+	if err := h.Listen(pipe); err != nil || h.Err() != nil {
+		t.Fatal(err, h.Err())
 	}
 	select {
-	case <-h.closed:
+	case <-h.Closed:
 	default:
 		t.Fatal("the child has not closed its store")
 	}

@@ -16,23 +16,23 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fastrestart/frs/internal/child"
 )
 
 const (
 	exitDamage = 1 // something is lost or wrong
 	exitFailed = 2 // the run could not be done
-
-	// childCommand and runCommand are first arguments of the processes that
-	// this one starts: the run in its mount namespace, and there the children.
-	childCommand = "child"
-	runCommand   = "run"
 )
+
+// runCommand is the first argument of this program in its mount namespace.
+const runCommand = "run"
 
 func main() { os.Exit(dispatch(os.Args[1:])) }
 
 func dispatch(args []string) int {
-	if len(args) == 2 && args[0] == childCommand {
-		return childMain(args[1])
+	if arg, ok := child.Plan(args); ok {
+		return childMain(arg)
 	}
 	inside := len(args) > 1 && args[0] == runCommand
 	work := ""

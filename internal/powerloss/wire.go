@@ -7,30 +7,21 @@ import (
 	"github.com/fastrestart/frs/internal/ledger"
 )
 
-// What the child says, one line each in one write each, so that lines of several
-// goroutines never mix and stand in the pipe in the order of what they tell:
+// The child says, one line each, besides what packages child and ledger have
+// words for:
 //
-//	start                        about to open the store
 //	have <version> <key>         found there, and right in every byte
 //	shown <rung>                 that was all
-//	ready                        and it is durable now
-//	issue ...                    before the store is called, see package ledger
-//	ack ...                      after it has returned, since the child started
 //	durable <lsn>                the log is durable up to there
 //	did <rolls> <compactions> <checkpoints> <reopens>   so far
-//	closed                       the store is
-//	error <text>                 the child is at its end
 //
-// The parent says "go" to a child that is ready, and "close" to one that writes.
+// What it found is durable when it is ready. It closes the store when it is told
+// to close. An ack counts the time since the child started.
 const (
-	wordStart   = "start"
 	wordHave    = "have"
 	wordShown   = "shown"
-	wordReady   = "ready"
 	wordDurable = "durable"
 	wordDid     = "did"
-	wordClosed  = "closed"
-	wordError   = "error"
 )
 
 const (

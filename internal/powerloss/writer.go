@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fastrestart/frs/internal/child"
 	"github.com/fastrestart/frs/internal/ledger"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/wal"
@@ -22,7 +22,7 @@ import (
 // writer is the child.
 type writer struct {
 	plan  plan
-	said  io.Writer
+	said  child.Voice
 	began time.Time
 
 	st      *restart.Store
@@ -41,7 +41,7 @@ type writer struct {
 func (w *writer) run(commands io.Reader) error {
 	w.began = time.Now()
 	w.version.Store(w.plan.Version)
-	if err := w.say("%s\n", wordStart); err != nil {
+	if err := w.said.Say(child.WordStart); err != nil {
 		return err
 	}
 	if err := w.open(); err != nil {
@@ -53,17 +53,9 @@ func (w *writer) run(commands io.Reader) error {
 	if err := w.st.Sync(); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	if err := w.say("%s\n", wordReady); err != nil {
+	if err := w.said.Ready(commands, func() { w.stop.Store(true) }); err != nil {
 		return err
 	}
-	lines := bufio.NewScanner(commands)
-	if !lines.Scan() { // go
-		return lines.Err()
-	}
-	go func() {
-		lines.Scan() // close
-		w.stop.Store(true)
-	}()
 	for n := 0; ; n++ {
 		if err := w.session(n); err != nil {
 			return err
@@ -72,9 +64,9 @@ func (w *writer) run(commands io.Reader) error {
 			return fmt.Errorf("close: %w", err)
 		}
 		if w.stop.Load() {
-			return w.say("%s\n", wordClosed)
+			return w.said.Say(child.WordClosed)
 		}
-		if err := w.say("%s %d\n", wordDurable, w.returned.Load()+1); err != nil {
+		if err := w.said.Say("%s %d", wordDurable, w.returned.Load()+1); err != nil {
 			return err
 		}
 		w.reopens.Add(1)
@@ -82,12 +74,6 @@ func (w *writer) run(commands io.Reader) error {
 			return err
 		}
 	}
-}
-
-// say writes one line.
-func (w *writer) say(format string, args ...any) error {
-	_, err := w.said.Write(fmt.Appendf(nil, format, args...))
-	return err
 }
 
 func (w *writer) open() (err error) {
@@ -204,8 +190,8 @@ func every(ctx context.Context, pause time.Duration, f func() error) error {
 
 // report says how far the log is durable and what was done.
 func (w *writer) report() error {
-	err := w.say("%s %d\n", wordDurable, w.st.DurableLSN())
-	return errors.Join(err, w.say("%s %d %d %d %d\n", wordDid,
+	err := w.said.Say("%s %d", wordDurable, w.st.DurableLSN())
+	return errors.Join(err, w.said.Say("%s %d %d %d %d", wordDid,
 		w.rolls.Load(), w.compactions.Load(), w.checkpoints.Load(), w.reopens.Load()))
 }
 
@@ -300,5 +286,5 @@ func (w *writer) demand(chance int) error {
 	if err != nil {
 		return err
 	}
-	return w.say("%s %d\n", wordDurable, lsn+1)
+	return w.said.Say("%s %d", wordDurable, lsn+1)
 }

@@ -47,14 +47,14 @@ func newBounds(t *tally) *bounds {
 }
 
 // watch looks at what is used, until the context ends, and reports.
-func (c *child) watch(ctx context.Context) error {
+func (c *user) watch(ctx context.Context) error {
 	return repeat(25*time.Millisecond, func(context.Context) error {
 		m := c.st.Metrics()
 		c.count(m)
 		if err := c.limit.sample(m); err != nil {
 			return err
 		}
-		if err := c.say("%s %d\n", wordDurable, c.st.DurableLSN()); err != nil {
+		if err := c.said.Say("%s %d", wordDurable, c.st.DurableLSN()); err != nil {
 			return err
 		}
 		return c.report()

@@ -189,7 +189,7 @@ func (w *worker) scan() error {
 }
 
 // roam scans what others change, clear and drop.
-func (c *child) roam(ctx context.Context) error {
+func (c *user) roam(ctx context.Context) error {
 	rng := newRand(c.plan.Seed, 101)
 	for ctx.Err() == nil {
 		r := rng.IntN(len(regionNames))
@@ -212,7 +212,7 @@ func (c *child) roam(ctx context.Context) error {
 }
 
 // contents reads everything. Nobody may write meanwhile.
-func (c *child) contents() (ledger.Contents, error) {
+func (c *user) contents() (ledger.Contents, error) {
 	found := ledger.Contents{}
 	for i := range regionNames {
 		r := c.regions[i].Load()
@@ -244,7 +244,7 @@ func (c *child) contents() (ledger.Contents, error) {
 
 // compareHash compares the content hash of the region in which nothing expires
 // with that of a region into which the same was put.
-func (c *child) compareHash(found ledger.Contents) error {
+func (c *user) compareHash(found ledger.Contents) error {
 	st, err := restart.Open("/fresh", restart.Options{FS: memfs.New(), Durability: restart.Never, Load: restart.Eager})
 	if err != nil {
 		return err
@@ -276,7 +276,7 @@ func (c *child) compareHash(found ledger.Contents) error {
 
 // audit compares everything with what the workers know. Nobody may write
 // meanwhile.
-func (c *child) audit() error {
+func (c *user) audit() error {
 	began := now()
 	found, err := c.contents()
 	if err != nil {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,41 +10,36 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fastrestart/frs/internal/child"
 	"github.com/fastrestart/frs/internal/ledger"
 	"github.com/fastrestart/frs/restart"
 )
 
-// The child says, one line each, besides what package ledger has words for:
+// The child says, one line each, besides what packages child and ledger have
+// words for:
 //
-//	start                        it begins
 //	have <version> <expires> <key>   found, right in every byte
 //	shown <rung>                 that was all
-//	ready                        and it is durable now
 //	durable <lsn>                the log is durable up to there
 //	refused <version>            the write failed, and nothing happened
 //	session <settings>           it opens the store with them
 //	did <tally>                  so far
-//	closed                       the store is, and so ends the child
-//	error <text>                 it has failed
 //
-// The parent says "go" to a child that is ready, and "close".
+// What it found is durable when it is ready. It closes the store when it is told
+// to close.
 const (
-	wordStart   = "start"
 	wordHave    = "have"
 	wordShown   = "shown"
-	wordReady   = "ready"
 	wordDurable = "durable"
 	wordRefused = "refused"
 	wordSession = "session"
 	wordDid     = "did"
-	wordClosed  = "closed"
-	wordError   = "error"
 )
 
-// child is the process that uses the store.
-type child struct {
+// user is the child: it uses the store.
+type user struct {
 	plan  plan
-	said  io.Writer
+	said  child.Voice
 	began time.Time
 	rng   *rand.Rand // of the main goroutine
 
@@ -69,14 +62,14 @@ type child struct {
 
 // run lives the child's life until it is told to close. Without an error the
 // store is closed then.
-func (c *child) run(commands io.Reader) error {
+func (c *user) run(commands io.Reader) error {
 	c.began, c.tally = time.Now(), newTally()
 	c.rng = rand.New(rand.NewPCG(c.plan.Seed, 0))
 	c.version.Store(c.plan.Version)
 	for n := range c.workers {
 		c.workers[n] = newWorker(c, n, rand.New(rand.NewPCG(c.plan.Seed, uint64(n+1))))
 	}
-	if err := c.say("%s\n", wordStart); err != nil {
+	if err := c.said.Say(child.WordStart); err != nil {
 		return err
 	}
 	c.limit = newBounds(c.tally)
@@ -88,7 +81,7 @@ func (c *child) run(commands io.Reader) error {
 			return err
 		}
 		if n == 0 {
-			if err := c.meet(bufio.NewScanner(commands), tell); err != nil {
+			if err := c.meet(commands, tell); err != nil {
 				return err
 			}
 		} else if c.rng.IntN(2) == 0 { // or work begins while nothing is loaded
@@ -103,43 +96,27 @@ func (c *child) run(commands io.Reader) error {
 			return err
 		}
 		if c.told.Err() != nil {
-			return c.say("%s\n", wordClosed)
+			return c.said.Say(child.WordClosed)
 		}
 	}
 }
 
-// say writes one line.
-func (c *child) say(format string, args ...any) error {
-	_, err := c.said.Write(fmt.Appendf(nil, format, args...))
-	return err
-}
-
 // meet shows the parent what was found and made durable, and begins when it
 // says so.
-func (c *child) meet(lines *bufio.Scanner, tell func()) error {
+func (c *user) meet(commands io.Reader, tell func()) error {
 	if err := c.show(); err != nil {
 		return err
 	}
 	if err := c.st.Sync(); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	if err := c.say("%s\n", wordReady); err != nil {
-		return err
-	}
-	if !lines.Scan() { // go
-		return errors.New("the parent is gone")
-	}
-	go func() {
-		lines.Scan() // close, or the parent is gone
-		tell()
-	}()
-	return nil
+	return c.said.Ready(commands, tell)
 }
 
 // open opens the store with settings of its own.
-func (c *child) open() (err error) {
+func (c *user) open() (err error) {
 	c.settings, c.counted = newSettings(c.rng), restart.Metrics{}
-	if err := c.say("%s %v\n", wordSession, c.settings); err != nil {
+	if err := c.said.Say("%s %v", wordSession, c.settings); err != nil {
 		return err
 	}
 	o := c.settings.Options
@@ -165,7 +142,7 @@ func (c *child) open() (err error) {
 	return nil
 }
 
-func (c *child) openRegion(i int) error {
+func (c *user) openRegion(i int) error {
 	r, err := c.st.Region(regionNames[i], restart.RegionOptions{Ordered: i == mixed})
 	if err != nil {
 		return fmt.Errorf("region %s: %w", regionNames[i], err)
@@ -175,7 +152,7 @@ func (c *child) openRegion(i int) error {
 }
 
 // show says what is in the store. The workers know it from now on.
-func (c *child) show() error {
+func (c *user) show() error {
 	var lines bytes.Buffer
 	found, err := c.contents()
 	if err != nil {
@@ -198,7 +175,7 @@ func (c *child) show() error {
 
 // session has everybody work on the open store until its time is over or the
 // child is told to close.
-func (c *child) session() error {
+func (c *user) session() error {
 	ctx, cancel := context.WithTimeout(c.told, c.settings.run)
 	defer cancel()
 	var all sync.WaitGroup
@@ -260,7 +237,7 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // force takes a checkpoint.
-func (c *child) force(ctx context.Context) error {
+func (c *user) force(ctx context.Context) error {
 	before := c.st.Metrics().Checkpoints
 	err := c.st.Checkpoint(ctx)
 	if err == nil && c.st.Metrics().Checkpoints > before {
@@ -270,7 +247,7 @@ func (c *child) force(ctx context.Context) error {
 }
 
 // close closes the store and sees that nothing of it stays.
-func (c *child) close() error {
+func (c *user) close() error {
 	m := c.st.Metrics()
 	if !c.settings.checkpoint {
 		c.tally.add("checkpoint paced", m.Checkpoints)
@@ -288,14 +265,14 @@ func (c *child) close() error {
 	if err := c.report(); err != nil {
 		return err
 	}
-	if err := c.say("%s %d\n", wordDurable, c.returned.Load()+1); err != nil {
+	if err := c.said.Say("%s %d", wordDurable, c.returned.Load()+1); err != nil {
 		return err
 	}
 	return c.limit.released()
 }
 
 // count adds to the tally what the store counts, since the last time.
-func (c *child) count(m restart.Metrics) {
+func (c *user) count(m restart.Metrics) {
 	c.tally.add("eviction", m.Evictions-c.counted.Evictions)
 	c.tally.add("fault-in", m.FaultIns-c.counted.FaultIns)
 	c.tally.add("expired", m.Expired-c.counted.Expired)
@@ -303,16 +280,16 @@ func (c *child) count(m restart.Metrics) {
 }
 
 // report says what was done.
-func (c *child) report() error {
+func (c *user) report() error {
 	line, err := c.tally.line()
 	if err != nil {
 		return err
 	}
-	return c.say("%s %s\n", wordDid, line)
+	return c.said.Say("%s %s", wordDid, line)
 }
 
 // answer says that a write returned.
-func (c *child) answer(version uint64, lsn restart.LSN, d ledger.Durability) error {
+func (c *user) answer(version uint64, lsn restart.LSN, d ledger.Durability) error {
 	for old := c.returned.Load(); old < uint64(lsn) && !c.returned.CompareAndSwap(old, uint64(lsn)); old = c.returned.Load() {
 	}
 	a := ledger.Answer{Version: version, LSN: uint64(lsn), Durability: d, At: time.Since(c.began), Returned: now()}
@@ -321,7 +298,7 @@ func (c *child) answer(version uint64, lsn restart.LSN, d ledger.Durability) err
 }
 
 // letter of a write's durability.
-func (c *child) letter(d restart.Durability) ledger.Durability {
+func (c *user) letter(d restart.Durability) ledger.Durability {
 	if d == restart.Inherit {
 		d = c.settings.Durability
 	}

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"time"
 
+	"github.com/fastrestart/frs/internal/child"
 	"github.com/fastrestart/frs/internal/invariant"
 )
 
@@ -21,8 +22,8 @@ const (
 )
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == childCommand {
-		os.Exit(childMain(os.Args[2]))
+	if arg, ok := child.Plan(os.Args[1:]); ok {
+		os.Exit(childMain(arg))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

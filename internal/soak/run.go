@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fastrestart/frs/internal/child"
 	"github.com/fastrestart/frs/internal/inspect"
 	"github.com/fastrestart/frs/internal/ledger"
 	"github.com/fastrestart/frs/restart"
@@ -89,14 +90,14 @@ func (s *soak) round(ctx context.Context, p plan) error {
 		return err
 	}
 	err = s.lead(ctx, c)
-	if ended := c.kill(); err == nil {
+	if ended := errors.Join(c.Kill(), c.Err()); err == nil {
 		err = ended
 	}
 	if err == nil && !c.settled {
 		err = s.judge(c)
 	}
 	if err != nil {
-		return fmt.Errorf("child %d (%s, seed %d, %s): %w\n%s", s.children, p.At, p.Seed, c.session, err, tail(c.stderr.String()))
+		return fmt.Errorf("child %d (%s, seed %d, %s): %w\n%s", s.children, p.At, p.Seed, c.session, err, c.Stderr(32<<10))
 	}
 	s.total.merge(c.did)
 	s.total.add("end "+string(p.At), 1)
@@ -113,14 +114,14 @@ func (s *soak) round(ctx context.Context, p plan) error {
 
 // lead lets the child live until the moment of its end.
 func (s *soak) lead(ctx context.Context, c *life) error {
-	if err := c.await(ctx, c.started, "started"); err != nil {
+	if err := c.Await(ctx, c.Started, "started"); err != nil {
 		return err
 	}
 	start := time.Now()
 	if c.plan.At == opening {
-		return c.pass(ctx, s.part(c.plan, s.opens), c.ready)
+		return c.Pass(ctx, s.part(c.plan, s.opens), c.Ready)
 	}
-	if err := c.await(ctx, c.ready, "ready"); err != nil {
+	if err := c.Await(ctx, c.Ready, "ready"); err != nil {
 		return err
 	}
 	s.opens = time.Since(start)
@@ -128,20 +129,20 @@ func (s *soak) lead(ctx context.Context, c *life) error {
 	if err := s.judge(c); err != nil {
 		return err
 	}
-	if err := c.tell("go"); err != nil {
+	if err := c.Tell(child.Go); err != nil {
 		return err
 	}
-	if err := c.pass(ctx, c.plan.Run, c.closed); err != nil || c.plan.At == writing || c.plan.At == loading {
+	if err := c.Pass(ctx, c.plan.Run, c.Closed); err != nil || c.plan.At == writing || c.plan.At == loading {
 		return err
 	}
 	start = time.Now()
-	if err := c.tell("close"); err != nil {
+	if err := c.Tell(child.Close); err != nil {
 		return err
 	}
 	if c.plan.At == closing {
-		return c.pass(ctx, s.part(c.plan, s.closes), c.closed)
+		return c.Pass(ctx, s.part(c.plan, s.closes), c.Closed)
 	}
-	err := c.await(ctx, c.closed, "closed")
+	err := c.Await(ctx, c.Closed, "closed")
 	s.closes = time.Since(start)
 	return err
 }
@@ -223,10 +224,4 @@ func copyTree(to, from string) error {
 		}
 		return os.Link(name, filepath.Join(to, rel))
 	})
-}
-
-// tail returns the end of what a child printed.
-func tail(s string) string {
-	const most = 32 << 10
-	return s[max(0, len(s)-most):]
 }

@@ -15,7 +15,7 @@ import (
 func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
 // share does what all workers stop for.
-func (c *child) share(ctx context.Context) error {
+func (c *user) share(ctx context.Context) error {
 	rng := newRand(c.version.Load(), c.plan.Seed)
 	for {
 		sleep(ctx, logUniform(rng, 20*time.Millisecond, 2*time.Second))
@@ -28,7 +28,7 @@ func (c *child) share(ctx context.Context) error {
 	}
 }
 
-func (c *child) alone(ctx context.Context, rng *rand.Rand) error {
+func (c *user) alone(ctx context.Context, rng *rand.Rand) error {
 	c.gate.Lock()
 	defer c.gate.Unlock()
 	switch n := rng.IntN(100); {
@@ -43,13 +43,13 @@ func (c *child) alone(ctx context.Context, rng *rand.Rand) error {
 }
 
 // clear empties a region.
-func (c *child) clear(r int) error {
+func (c *user) clear(r int) error {
 	c.tally.add("clear", 1)
 	return c.wipe(r, c.letter(restart.Inherit), c.regions[r].Load().Clear)
 }
 
 // recreate drops a region and creates it anew.
-func (c *child) recreate(r int, ordered bool) error {
+func (c *user) recreate(r int, ordered bool) error {
 	c.tally.add("drop", 1)
 	return c.wipe(r, ledger.Never, func() error {
 		if err := c.st.DropRegion(regionNames[r]); err != nil {
@@ -63,7 +63,7 @@ func (c *child) recreate(r int, ordered bool) error {
 
 // wipe does what removes everything from a region, said before and after. It
 // gets no position; with nobody else writing the log's end will do.
-func (c *child) wipe(r int, d ledger.Durability, do func() error) error {
+func (c *user) wipe(r int, d ledger.Durability, do func() error) error {
 	prefix := regionNames[r] + "/"
 	wr := ledger.Write{Version: c.version.Add(1), Clears: prefix, Issued: now()}
 	if _, err := io.WriteString(c.said, wr.Line()); err != nil {
@@ -86,7 +86,7 @@ func (c *child) wipe(r int, d ledger.Durability, do func() error) error {
 const settleTime = 20 * time.Second
 
 // settle waits until the log is as small as the compaction policy promises.
-func (c *child) settle(ctx context.Context) error {
+func (c *user) settle(ctx context.Context) error {
 	if c.settings.Compaction == restart.NoCompaction {
 		return nil
 	}

@@ -10,14 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fastrestart/frs/internal/child"
 	"github.com/fastrestart/frs/internal/ledger"
 	"github.com/fastrestart/frs/restart"
 )
 
 // TestMain lets the test binary be a child.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == childCommand {
-		os.Exit(childMain(os.Args[2]))
+	if arg, ok := child.Plan(os.Args[1:]); ok {
+		os.Exit(childMain(arg))
 	}
 	os.Exit(m.Run())
 }
@@ -184,7 +185,7 @@ func meddle(dir string, change func(*restart.Region, restart.Entry) error) error
 func TestJudge(t *testing.T) {
 	began := now()
 	past, future := began.Add(-time.Second), began.Add(time.Hour)
-	w := newWorker(&child{}, 0, nil)
+	w := newWorker(&user{}, 0, nil)
 	w.has["stays"] = holds{version: 3}
 	w.has["over"] = holds{4, past, past}
 	w.has["lives"] = holds{5, future, future.Add(1)}

@@ -24,15 +24,15 @@ type holds struct {
 
 // worker is one of the child's goroutines. It alone writes its keys.
 type worker struct {
-	*child
+	*user
 	id  int
 	rng *rand.Rand
 	// has is what its keys hold; absent ones are not in it.
 	has map[string]holds
 }
 
-func newWorker(c *child, id int, rng *rand.Rand) *worker {
-	return &worker{child: c, id: id, rng: rng, has: map[string]holds{}}
+func newWorker(c *user, id int, rng *rand.Rand) *worker {
+	return &worker{user: c, id: id, rng: rng, has: map[string]holds{}}
 }
 
 // prefix of the worker's keys in a region.
@@ -113,7 +113,7 @@ func (w *worker) write(wr ledger.Write, d restart.Durability, do func() (restart
 	lsn, err := do()
 	if errors.Is(err, restart.ErrMemoryFull) {
 		w.tally.add("refused", 1)
-		return holds{}, false, w.say("%s %d\n", wordRefused, wr.Version)
+		return holds{}, false, w.said.Say("%s %d", wordRefused, wr.Version)
 	}
 	if err != nil {
 		return holds{}, false, fmt.Errorf("version %d: %w", wr.Version, err)
@@ -235,7 +235,7 @@ func (w *worker) demand() error {
 	if err != nil || lsn == 0 {
 		return err
 	}
-	return w.say("%s %d\n", wordDurable, lsn+1)
+	return w.said.Say("%s %d", wordDurable, lsn+1)
 }
 
 // mine returns the worker's keys in a region, sorted.
