@@ -50,7 +50,7 @@ func TestPacing(t *testing.T) {
 			t.Errorf("a restart now would take %v, %d times it would have taken too long", d, over)
 		}
 		if len(p.images) < 3 || len(p.images) > 6 || len(p.missed) > 0 {
-			t.Errorf("%d images, budget said to be missed %v", len(p.images), p.missed)
+			t.Fatalf("%d images, budget said to be missed %v", len(p.images), p.missed)
 		}
 		for i, im := range p.images[1:] {
 			if last := p.images[i]; int64(im.From-last.To) < 2*last.Bytes {
