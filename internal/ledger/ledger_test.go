@@ -40,18 +40,12 @@ func (l *Ledger) hear(word, rest string) error {
 			return err
 		}
 		return l.Refuse(n)
-	case WordIssue:
-		w, err := ParseWrite(rest)
-		if err == nil {
-			l.Issue(w)
+	default:
+		known, err := Hear(l, word, rest)
+		if !known {
+			return fmt.Errorf("unknown word")
 		}
 		return err
-	case WordAck:
-		a, err := ParseAnswer(rest)
-		if err != nil {
-			return err
-		}
-		return l.Answer(a)
 	}
 	return nil
 }

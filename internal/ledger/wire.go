@@ -81,6 +81,32 @@ func ParseAnswer(rest string) (a Answer, err error) {
 	return a, nil
 }
 
+// Keeper is told of writes, as a [Ledger] is.
+type Keeper interface {
+	Issue(Write)
+	Answer(Answer) error
+}
+
+// Hear passes a line of the pipe on to k: its first word, and the rest without
+// the space. known is false if the word is none of [WordIssue] and [WordAck].
+func Hear(k Keeper, word, rest string) (known bool, err error) {
+	switch word {
+	case WordIssue:
+		var w Write
+		if w, err = ParseWrite(rest); err == nil {
+			k.Issue(w)
+		}
+	case WordAck:
+		var a Answer
+		if a, err = ParseAnswer(rest); err == nil {
+			err = k.Answer(a)
+		}
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
 func nanoseconds(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

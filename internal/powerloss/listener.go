@@ -43,13 +43,14 @@ func (h *listener) seal() {
 func (h *listener) hear(word, rest string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	known, err := ledger.Hear(h.ledger, word, rest)
 	if h.ledger.Sealed() {
-		_ = h.write(word, rest)
 		return nil
 	}
+	if known {
+		return err
+	}
 	switch word {
-	case ledger.WordIssue, ledger.WordAck:
-		return h.write(word, rest)
 	case wordDurable:
 		var lsn uint64
 		_, err := fmt.Sscan(rest, &lsn)
@@ -75,26 +76,6 @@ func (h *listener) hear(word, rest string) error {
 		h.ledger.Closed()
 	}
 	return h.Milestone(word, rest)
-}
-
-// write takes in what is said of a write.
-// REQUIRES: h.mu is held.
-func (h *listener) write(word, rest string) error {
-	switch word {
-	case ledger.WordIssue:
-		w, err := ledger.ParseWrite(rest)
-		if err != nil {
-			return err
-		}
-		h.ledger.Issue(w)
-	case ledger.WordAck:
-		a, err := ledger.ParseAnswer(rest)
-		if err != nil {
-			return err
-		}
-		return h.ledger.Answer(a)
-	}
-	return nil
 }
 
 // judge checks what the child found against what there must be. If that is

@@ -34,17 +34,10 @@ func newListener(l *ledger.Ledger) *listener {
 func (h *listener) hear(word, rest string) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if known, err := ledger.Hear(h.ledger, word, rest); known {
+		return err
+	}
 	switch word {
-	case ledger.WordIssue:
-		var w ledger.Write
-		if w, err = ledger.ParseWrite(rest); err == nil {
-			h.ledger.Issue(w)
-		}
-	case ledger.WordAck:
-		var a ledger.Answer
-		if a, err = ledger.ParseAnswer(rest); err == nil {
-			err = h.ledger.Answer(a)
-		}
 	case wordRefused:
 		var version uint64
 		if _, err = fmt.Sscan(rest, &version); err == nil {
