@@ -3,26 +3,14 @@ package fuzz
 import (
 	"errors"
 	"fmt"
-	"maps"
 
+	"github.com/fastrestart/frs/internal/storetest"
 	"github.com/fastrestart/frs/restart"
 )
 
 // state is what a store holds: region, key, value. A state is never changed
 // once it is in a history.
-type state map[string]map[string]string
-
-func (s state) clone() state {
-	c := make(state, len(s))
-	for name, m := range s {
-		c[name] = maps.Clone(m)
-	}
-	return c
-}
-
-func (s state) equal(o state) bool {
-	return maps.EqualFunc(s, o, func(a, b map[string]string) bool { return maps.Equal(a, b) })
-}
+type state = storetest.Contents
 
 // history is the states of a store after each operation; the first is before
 // all of them.
@@ -39,7 +27,7 @@ func (h *history) last() state { return h.states[len(h.states)-1] }
 
 // add appends the state after one more operation.
 func (h *history) add(change func(s state)) {
-	s := h.last().clone()
+	s := h.last().Clone()
 	change(s)
 	h.states = append(h.states, s)
 }
@@ -48,7 +36,7 @@ func (h *history) add(change func(s state)) {
 // store held s.
 func (h *history) find(s state, from int) (n int, ok bool) {
 	for n = h.issued(); n >= from; n-- {
-		if h.states[n].equal(s) {
+		if h.states[n].Equal(s) {
 			return n, true
 		}
 	}
@@ -101,38 +89,6 @@ func (s *seen) most() (n int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// read returns what a store holds, by scan, after comparing it with every key's
-// Get and with Len.
-func read(st *restart.Store) (state, error) {
-	s := make(state)
-	for _, name := range st.Regions() {
-		r, err := st.Region(name, restart.RegionOptions{})
-		if err != nil {
-			return nil, err
-		}
-		m := make(map[string]string)
-		s[name] = m
-		for e, err := range r.All() {
-			if err != nil {
-				return nil, fmt.Errorf("scan %q: %w", name, err)
-			}
-			if _, twice := m[string(e.Key)]; twice {
-				return nil, fmt.Errorf("scan %q: key %q twice", name, e.Key)
-			}
-			m[string(e.Key)] = string(e.Value)
-		}
-		for k, v := range m {
-			if got, err := r.Get([]byte(k)); err != nil || string(got) != v {
-				return nil, fmt.Errorf("get %q/%q = %.20q, %v, the scan says %.20q", name, k, got, err, v)
-			}
-		}
-		if n := r.Len(); n < len(m) {
-			return nil, fmt.Errorf("region %q: Len %d, a scan found %d", name, n, len(m))
-		}
-	}
-	return s, nil
 }
 
 // keys returns every key that ever was in a region.

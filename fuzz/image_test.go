@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/storetest"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs/memfs"
 )
@@ -26,11 +27,11 @@ func whole(t *testing.T, s *specimen, fs *memfs.FS) {
 		}
 		return
 	}
-	got, err := read(st)
+	got, err := storetest.Read(st)
 	if err := errors.Join(err, st.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if !got.equal(s.h.last()) {
+	if !got.Equal(s.h.last()) {
 		t.Fatal("the store opened with other content")
 	}
 }

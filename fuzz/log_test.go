@@ -190,18 +190,7 @@ func (m *logMachine) revive() {
 
 func (m *logMachine) run() {
 	m.do(logState{}, true, func() error { m.open(); return nil })
-	for range 150 {
-		if m.p.done() {
-			break
-		}
-		m.step()
-		if m.trap.sprung() {
-			m.revive()
-		}
-	}
-	if m.trap.armed() {
-		m.revive()
-	}
+	m.trap.drive(m.p, m.step, m.revive)
 	m.look(0)
 	if err := m.l.Close(); err != nil {
 		m.t.Fatal(err)

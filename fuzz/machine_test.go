@@ -76,6 +76,20 @@ func (t *trap) armed() bool {
 	return t.fs != nil
 }
 
+// drive does steps until the program ends; revive goes on with what the trap
+// left.
+func (t *trap) drive(p *program, step, revive func()) {
+	for n := 0; n < 150 && !p.done(); n++ {
+		step()
+		if t.sprung() {
+			revive()
+		}
+	}
+	if t.armed() {
+		revive()
+	}
+}
+
 // begin and end are called around each operation.
 func (t *trap) begin(issued int) {
 	t.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/fastrestart/frs/internal/op"
+	"github.com/fastrestart/frs/internal/storetest"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs/memfs"
 	"github.com/fastrestart/frs/wal"
@@ -216,11 +217,11 @@ func openRecords(t *testing.T, fs *memfs.FS, want state, odd bool) {
 		}
 		return
 	}
-	got, err := read(st)
+	got, err := storetest.Read(st)
 	if err != nil && !odd {
 		t.Fatal(err)
 	}
-	if !odd && !got.equal(want) {
+	if !odd && !got.Equal(want) {
 		t.Fatalf("the store holds %d regions, want %d; recovery: %v", len(got), len(want), st.Recovery())
 	}
 	if err := st.Close(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing/cryptotest"
 	"testing/synctest"
 
+	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs"
@@ -262,19 +264,8 @@ func placesOf(fsys vfs.FS, name string) (places []int64, err error) {
 }
 
 // content returns the bytes of a file.
-func content(fsys vfs.FS, name string) (b []byte, err error) {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil || size == 0 {
-		return nil, err
-	}
-	b = make([]byte, size)
-	_, err = f.ReadAt(b, 0)
-	return b, err
+func content(fsys vfs.FS, name string) ([]byte, error) {
+	return fsync.ReadFile(fsys, name, math.MaxInt64)
 }
 
 // create makes a file, in the place of one that is there.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/fastrestart/frs/internal/storetest"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs/memfs"
 )
@@ -156,7 +157,7 @@ func (m *storeMachine) batch() {
 // operations; it returns after how many.
 func (m *storeMachine) look(from int) int {
 	m.t.Helper()
-	got, err := read(m.st)
+	got, err := storetest.Read(m.st)
 	if err != nil {
 		m.t.Fatalf("%v; recovery: %v", err, m.st.Recovery())
 	}
@@ -191,18 +192,7 @@ func (m *storeMachine) run() {
 	if err := m.open(); err != nil {
 		m.t.Fatal(err)
 	}
-	for range 150 {
-		if m.p.done() {
-			break
-		}
-		m.step()
-		if m.trap.sprung() {
-			m.revive()
-		}
-	}
-	if m.trap.armed() {
-		m.revive()
-	}
+	m.trap.drive(m.p, m.step, m.revive)
 	m.look(m.h.issued())
 	for range 2 {
 		if err := m.st.Close(); err != nil {

@@ -208,7 +208,7 @@ func TestAncestorLastGroupTorn(t *testing.T) {
 	name := k.newest(t)
 	frames := dataFrames(t, k.fs, name)
 	last := frames[len(frames)-1]
-	want := k.want.clone()
+	want := k.want.Clone()
 	delete(want["map"], "key-0199")
 	for what, tear := range map[string]func(fsys *memfs.FS){
 		"payload flipped": func(fsys *memfs.FS) { flip(t, fsys, name, last.off+100, 1) },

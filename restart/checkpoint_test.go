@@ -30,7 +30,7 @@ func (f *fuzzy) each(t *testing.T, fn func(r *restart.Region, k string)) {
 	t.Helper()
 	for _, name := range []string{"early", "half", "late"} {
 		r := f.region(t, name)
-		for k := range f.want.clone()[name] {
+		for k := range f.want.Clone()[name] {
 			fn(r, k)
 		}
 	}
@@ -84,13 +84,13 @@ var duringCheckpoint = map[string]func(t *testing.T, f *fuzzy){
 		}
 	},
 	"dropped": func(t *testing.T, f *fuzzy) {
-		for name := range f.want.clone() {
+		for name := range f.want.Clone() {
 			f.check(t, f.st.DropRegion(name))
 			delete(f.want, name)
 		}
 	},
 	"dropped and made again": func(t *testing.T, f *fuzzy) {
-		for name := range f.want.clone() {
+		for name := range f.want.Clone() {
 			f.check(t, f.st.DropRegion(name))
 			f.want[name] = map[string]string{}
 			f.put(t, f.region(t, name), "0001", "of another region")

@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs"
@@ -72,18 +73,9 @@ func segmentFiles(t testing.TB, fsys vfs.FS) []string {
 
 func readAll(t testing.TB, fsys vfs.FS, name string) []byte {
 	t.Helper()
-	f, err := fsys.Open(name)
+	b, err := fsync.ReadFile(fsys, name, math.MaxInt64)
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, size)
-	if n, err := f.ReadAt(b, 0); n < len(b) {
-		t.Fatalf("read %s: %v", name, err)
 	}
 	return b
 }
@@ -132,16 +124,8 @@ func cut(t testing.TB, fsys vfs.FS, name string, size int64) {
 // replace gives a file other bytes, or makes it.
 func replace(t testing.TB, fsys vfs.FS, name string, b []byte) {
 	t.Helper()
-	if err := fsys.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := fsync.PublishFile(fsys, filepath.Dir(name), filepath.Base(name), b); err != nil {
 		t.Fatal(err)
-	}
-	f, err := fsys.Create(name)
-	if err == nil {
-		_, err = f.WriteAt(b, 0)
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		t.Fatalf("replace %s: %v", name, err)
 	}
 }
 

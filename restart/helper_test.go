@@ -2,14 +2,12 @@ package restart_test
 
 import (
 	"errors"
-	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/fastrestart/frs/internal/storetest"
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/vfs"
 	"github.com/fastrestart/frs/vfs/memfs"
@@ -71,72 +69,11 @@ func wantValue(t testing.TB, r *restart.Region, key, value string) {
 }
 
 // contents is what a store holds: region, key, value.
-type contents map[string]map[string]string
+type contents = storetest.Contents
 
-func (c contents) clone() contents {
-	n := make(contents, len(c))
-	for name, m := range c {
-		n[name] = maps.Clone(m)
-	}
-	return n
-}
+func read(st *restart.Store) (contents, error) { return storetest.Read(st) }
 
-// read returns what a store holds, by scan, and checks Len, Get and the
-// ordered scan against it.
-func read(st *restart.Store) (contents, error) {
-	c := make(contents)
-	for _, name := range st.Regions() {
-		r, err := st.Region(name, restart.RegionOptions{})
-		if err != nil {
-			return nil, err
-		}
-		m := make(map[string]string)
-		c[name] = m
-		for e, err := range r.All() {
-			if err != nil {
-				return nil, fmt.Errorf("scan %q: %w", name, err)
-			}
-			if _, twice := m[string(e.Key)]; twice {
-				return nil, fmt.Errorf("scan %q: key %q twice", name, e.Key)
-			}
-			m[string(e.Key)] = string(e.Value)
-		}
-		for k, v := range m {
-			got, err := r.Get([]byte(k))
-			if err != nil || string(got) != v {
-				return nil, fmt.Errorf("get %q/%q = %.20q, %v, scan says %.20q", name, k, got, err, v)
-			}
-		}
-	}
-	return c, nil
-}
-
-func diff(got, want contents) string {
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		g, ok := got[name]
-		if !ok {
-			return fmt.Sprintf("region %q is missing", name)
-		}
-		for _, k := range slices.Sorted(maps.Keys(want[name])) {
-			if v, ok := g[k]; !ok {
-				return fmt.Sprintf("%q/%q is missing", name, k)
-			} else if v != want[name][k] {
-				return fmt.Sprintf("%q/%q = %.40q, want %.40q", name, k, v, want[name][k])
-			}
-		}
-		for k := range g {
-			if _, ok := want[name][k]; !ok {
-				return fmt.Sprintf("%q/%q should not be there", name, k)
-			}
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			return fmt.Sprintf("region %q should not be there", name)
-		}
-	}
-	return ""
-}
+func diff(got, want contents) string { return storetest.Diff(got, want) }
 
 // seed returns a seed for random tests: FRS_SEED, or one of the clock. It is
 // printed, so that a failure can be run again.

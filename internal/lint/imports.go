@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"internal/mutants":   {},
 	"internal/child":     {},
 	"internal/ledger":    {},
+	"internal/storetest": {"restart"},
 	"internal/powerloss": {"*"},
 	"internal/soak":      {"*"},
 	"internal/lint":      {},
