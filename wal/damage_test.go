@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/fastrestart/frs/segment"
-	"github.com/fastrestart/frs/vfs"
 	"github.com/fastrestart/frs/vfs/memfs"
 	"github.com/fastrestart/frs/wal"
 )
@@ -115,7 +114,7 @@ func (s specimen) each(t *testing.T, damage func(file []byte, at int) []byte) (c
 			}
 			bad := damage(slices.Clone(content), min(at, len(content)-1))
 			fs := s.fs.CrashClone(memfs.Everything())
-			overwrite(t, fs, path, bad)
+			writeFile(t, fs, path, bad)
 			cases++
 			if err := s.examine(fs, cases%8 != 0); err != nil {
 				t.Errorf("%s byte %d of %d: %v", name, at, len(content), err)
@@ -126,26 +125,6 @@ func (s specimen) each(t *testing.T, damage func(file []byte, at int) []byte) (c
 		}
 	}
 	return cases
-}
-
-func overwrite(t *testing.T, fs vfs.FS, path string, b []byte) {
-	t.Helper()
-	f, err := fs.OpenWrite(path)
-	if err == nil {
-		err = f.Truncate(int64(len(b)))
-	}
-	if err == nil {
-		_, err = f.WriteAt(b, 0)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestDamageAnywhere damages a small log at every byte. Whatever a later frame,
@@ -205,7 +184,7 @@ func TestDamageBelowAMark(t *testing.T) {
 		fs := s.fs.CrashClone(memfs.Everything())
 		bad := slices.Clone(content)
 		bad[at] ^= 0x10
-		overwrite(t, fs, path, bad)
+		writeFile(t, fs, path, bad)
 		before := fs.Fingerprint()
 		_, err := wal.Open(dir, smallOptions(fs))
 		var c *segment.CorruptionError

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs"
 	"github.com/fastrestart/frs/vfs/memfs"
@@ -169,17 +172,8 @@ func wantNoOpenFiles(t testing.TB, fs *memfs.FS) {
 // readFile returns a file's content.
 func readFile(t testing.TB, fs vfs.FS, name string) []byte {
 	t.Helper()
-	f, err := fs.Open(name)
+	b, err := fsync.ReadFile(fs, name, math.MaxInt64)
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, size)
-	if _, err := f.ReadAt(b, 0); err != nil && size > 0 && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	return b
@@ -188,21 +182,7 @@ func readFile(t testing.TB, fs vfs.FS, name string) []byte {
 // writeFile replaces a file's content, durably.
 func writeFile(t testing.TB, fs vfs.FS, name string, b []byte) {
 	t.Helper()
-	_ = fs.Remove(name)
-	f, err := fs.Create(name)
-	if err == nil {
-		_, err = f.WriteAt(b, 0)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = f.Close()
-	}
-	if err == nil {
-		err = fs.SyncDir(dir)
-	}
-	if err != nil {
+	if err := fsync.PublishFile(fs, filepath.Dir(name), filepath.Base(name), b); err != nil {
 		t.Fatal(err)
 	}
 }

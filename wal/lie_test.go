@@ -112,7 +112,7 @@ func appendFrame(t *testing.T, fs *memfs.FS, name string, h segment.FrameHeader,
 	segment.NewStamp(head.Salt).Put(frame, at, &h)
 	copy(frame[segment.FrameHeaderSize:], stored)
 	copy(b[head.Offset(at):], frame)
-	overwrite(t, fs, path(name), b)
+	writeFile(t, fs, path(name), b)
 	return at
 }
 

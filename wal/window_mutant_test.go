@@ -57,7 +57,7 @@ func TestTailAloneIsEvidence(t *testing.T) {
 	}
 	clear(b[segment.HeaderSize+int(second-lsn) : end-segment.FooterSize])
 	fill(b[end-segment.FooterSize:end], 0xa5)
-	overwrite(t, after, name, b)
+	writeFile(t, after, name, b)
 	var c *segment.CorruptionError
 	if _, err := wal.Open(dir, smallOptions(after)); !errors.As(err, &c) || c.LSN != second {
 		t.Errorf("open: %v, want damage at LSN %d", err, second)
