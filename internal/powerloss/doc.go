@@ -63,6 +63,7 @@
 // unmounted, so that the kernel cleans up however the run ends.
 //
 // Reading order: plan.go (what is drawn), wire.go (what parent and child say),
-// writer.go (the child), linear.go (a second ledger), life_linux.go (one child
-// and its end), campaign_linux.go, disk_linux.go (file systems), main_linux.go.
+// writer.go (the child), linear.go (a second ledger), listener.go and
+// life_linux.go (what package child leaves to the parent), campaign_linux.go,
+// disk_linux.go (file systems), main_linux.go.
 package main

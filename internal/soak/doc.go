@@ -48,6 +48,6 @@
 // What depends on /proc is not looked at elsewhere, which the first line says.
 //
 // Reading order: plan.go (what is drawn), child.go (a child's life), worker.go,
-// check.go, shared.go (what the workers stop for), bounds.go; life.go (the
-// parent's side of it), run.go (rounds and report), main.go.
+// check.go, shared.go (what the workers stop for), bounds.go; life.go (what
+// package child leaves to the parent), run.go (rounds and report), main.go.
 package main
