@@ -13,6 +13,7 @@ import (
 
 	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/images"
 	"github.com/fastrestart/frs/offheap"
 	"github.com/fastrestart/frs/wal"
 )
@@ -28,9 +29,7 @@ import (
 // them costs time only.
 
 const (
-	checkpointName = "checkpoint"
-	imageSuffix    = ".img"
-	keepImages     = 2
+	keepImages = 2
 	// imageChunk is how many entries at least are copied under one shard lock: a
 	// bucket of the table or two, because one put in 64 finds that lock taken.
 	imageChunk = 2
@@ -40,22 +39,13 @@ const (
 // paced for when Options.RestartBudget is zero.
 const DefaultRestartBudget = time.Second
 
-func (st *Store) checkpointDir() string {
-	return filepath.Join(st.dir, generationName(st.current.generation), checkpointName)
-}
-
-// imageName is the name of an image of the log up to a position.
-func imageName(to LSN, epoch uint32) string {
-	return fmt.Sprintf("%016x-%08x%s", uint64(to), epoch, imageSuffix)
-}
-
-// parseImageName is the inverse of imageName.
-func parseImageName(name string) (to LSN, epoch uint32, ok bool) {
-	var t uint64
-	if _, err := fmt.Sscanf(name, "%016x-%08x"+imageSuffix, &t, &epoch); err != nil {
-		return 0, 0, false
+// imageSet is where the images of a store are, and what they have in common with
+// it.
+func (st *Store) imageSet(cur current) images.Set {
+	return images.Set{
+		FS: st.fs, Dir: filepath.Join(st.dir, generationName(cur.generation), images.DirName),
+		StoreID: cur.storeID, Lineage: cur.lineage().id, Generation: cur.generation,
 	}
-	return LSN(t), epoch, imageName(LSN(t), epoch) == name
 }
 
 // checkpointer is what a store knows of its images.
@@ -123,7 +113,7 @@ func (st *Store) changedSinceImage() bool {
 
 // writeImage writes, syncs and publishes an image, and removes old ones.
 func (st *Store) writeImage(ctx context.Context) (info imageInfo, err error) {
-	dir := st.checkpointDir()
+	dir := st.images.Dir
 	if err := st.fs.MkdirAll(dir); err != nil {
 		return info, err
 	}
@@ -142,13 +132,13 @@ func (st *Store) writeImage(ctx context.Context) (info imageInfo, err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return info, errors.Join(err, st.fs.Remove(tmp))
 	}
-	if err := st.fs.Rename(tmp, filepath.Join(dir, imageName(info.to, info.epoch))); err != nil {
+	if err := st.fs.Rename(tmp, filepath.Join(dir, images.Name(info.to, info.epoch))); err != nil {
 		return info, errors.Join(err, st.fs.Remove(tmp))
 	}
 	if err := st.fs.SyncDir(dir); err != nil {
 		return info, err
 	}
-	return info, st.removeOldImages(dir)
+	return info, st.removeOldImages()
 }
 
 // fillImage copies the catalogue and every part, and waits until the log is
@@ -283,14 +273,15 @@ func (r *Region) copyPart(w *index.ImageWriter, n int, bits uint8) (index.ImageP
 
 // removeOldImages keeps the newest images, and removes the others, oldest first,
 // and those that an open would refuse.
-func (st *Store) removeOldImages(dir string) error {
-	names, err := imageNames(st.fs.List(dir))
+func (st *Store) removeOldImages() error {
+	dir := st.images.Dir
+	names, err := st.images.Names()
 	if err != nil {
 		return err
 	}
 	var remove []string
 	for i := len(names) - 1; i >= 0; i-- {
-		if len(names)-i-len(remove) > keepImages || st.refusesImage(filepath.Join(dir, names[i])) {
+		if len(names)-i-len(remove) > keepImages || st.refusesImage(names[i]) {
 			remove = append(remove, names[i])
 		}
 	}
@@ -312,27 +303,8 @@ func (st *Store) refusesImage(name string) bool {
 	if err == nil {
 		err = im.Close()
 	}
-	unfit := unfitError("")
+	var unfit images.Misfit
 	return errors.As(err, &unfit) || errors.Is(err, index.ErrImage)
-}
-
-// imageNames returns the names of images in a listing, oldest first.
-func imageNames(list []string, err error) ([]string, error) {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var names []string
-	for _, name := range list {
-		if _, _, ok := parseImageName(name); ok {
-			names = append(names, name)
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		at, ae, _ := parseImageName(a)
-		bt, be, _ := parseImageName(b)
-		return cmp.Or(cmp.Compare(ae, be), cmp.Compare(at, bt))
-	})
-	return names, err
 }
 
 // PredictedRestart estimates how long the next open takes until the first

@@ -3,7 +3,6 @@ package restart
 import (
 	"errors"
 	"io"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -116,13 +115,12 @@ func (r *Region) damagedParts(n int) map[int][]replayed {
 // olderImage opens the newest image before another that fits the log, nil if
 // there is none.
 func (st *Store) olderImage(than *openImage) *openImage {
-	dir := st.checkpointDir()
-	names, err := imageNames(st.fs.List(dir))
+	names, err := st.images.Names()
 	if err != nil {
 		return nil
 	}
 	for i := slices.Index(names, than.name) - 1; i >= 0; i-- {
-		if im, err := st.openImage(filepath.Join(dir, names[i])); err == nil {
+		if im, err := st.openImage(names[i]); err == nil {
 			return im
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fastrestart/frs/fsync"
+	"github.com/fastrestart/frs/internal/images"
 	"github.com/fastrestart/frs/offheap"
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs"
@@ -36,6 +37,7 @@ type Store struct {
 	clock      clock
 	evictor    evictor
 	compact    compactor
+	images     images.Set
 	checkpoint checkpointer
 	metrics    counters
 	report     reportBox
@@ -246,7 +248,8 @@ func (st *Store) openLog() error {
 		if err := st.logExists(dir); err != nil {
 			return err
 		}
-		promised = st.promised(dir, cur)
+		st.images = st.imageSet(cur)
+		promised = st.images.Promised(dir)
 	}
 	st.log, err = wal.Open(dir, wal.Options{
 		FS:           st.fs,
@@ -276,6 +279,7 @@ func (st *Store) openLog() error {
 	}
 	st.current.storeID = st.log.StoreID()
 	st.current.lineages[0] = lineage{id: st.log.Lineage(), first: st.log.First()}
+	st.images = st.imageSet(st.current)
 	return writeCurrent(st.fs, st.dir, st.current)
 }
 

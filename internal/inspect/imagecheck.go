@@ -50,7 +50,7 @@ func (l *Log) checkImages(ctx context.Context, read func(bytes int64)) ([]*image
 	}
 	var list []*imageCheck
 	for _, name := range names {
-		c := &imageCheck{file: filepath.Join(l.imageDir(), name)}
+		c := &imageCheck{file: filepath.Join(l.images().Dir, name)}
 		var f *index.Image
 		c.Image, f = l.openImage(name)
 		switch {

@@ -1,16 +1,14 @@
 package inspect
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/images"
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs"
 )
@@ -22,12 +20,6 @@ type Store struct {
 	StoreID, Lineage [16]byte
 	Generation       uint32
 }
-
-// Images of the index lie beside the log, as docs/format/store.md says.
-const (
-	imageDir    = "checkpoint"
-	imageFormat = "%016x-%08x.img"
-)
 
 // OpenStore finds the log of a store, as Open does, and its images. The store's
 // lock is the caller's to hold.
@@ -90,42 +82,27 @@ func (l *Log) Images() (list []Image, err error) {
 }
 
 // imageNames returns the names of the images, the newest first, which is the
-// order in which a restart tries them. Other files are not the store's.
+// order in which a restart tries them.
 func (l *Log) imageNames() ([]string, error) {
 	if l.store == nil {
 		return nil, nil
 	}
-	list, err := l.fs.List(l.imageDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	names := slices.DeleteFunc(list, func(name string) bool {
-		to, epoch := parseImageName(name)
-		return fmt.Sprintf(imageFormat, to, epoch) != name
-	})
-	slices.SortFunc(names, func(a, b string) int {
-		at, ae := parseImageName(a)
-		bt, be := parseImageName(b)
-		return cmp.Or(cmp.Compare(be, ae), cmp.Compare(bt, at))
-	})
+	names, err := l.images().Names()
+	slices.Reverse(names)
 	return names, err
 }
 
-func (l *Log) imageDir() string { return filepath.Join(filepath.Dir(l.store.Log), imageDir) }
-
-// parseImageName returns zeros for what is no image's name.
-func parseImageName(name string) (to uint64, epoch uint32) {
-	if _, err := fmt.Sscanf(name, imageFormat, &to, &epoch); err != nil {
-		return 0, 0
-	}
-	return to, epoch
+// images are those of the store.
+func (l *Log) images() *images.Set {
+	return &images.Set{FS: l.fs, Dir: filepath.Join(filepath.Dir(l.store.Log), images.DirName),
+		StoreID: l.store.StoreID, Lineage: l.store.Lineage, Generation: l.store.Generation}
 }
 
 // openImage opens an image and describes it. f is nil if it does not open.
 func (l *Log) openImage(name string) (im Image, f *index.Image) {
 	im.Name = name
 	start := time.Now()
-	file, err := l.fs.Open(filepath.Join(l.imageDir(), name))
+	file, err := l.fs.Open(filepath.Join(l.images().Dir, name))
 	if err == nil {
 		if im.Bytes, err = file.Size(); err == nil {
 			f, err = index.OpenImage(file)
@@ -158,82 +135,15 @@ func (im *Image) describe(f *index.Image) {
 	}
 }
 
-// misfit says why an image is not one of this log's past, in the words of
-// package restart, which decides the same when it opens the store; "": it is.
+// misfit says why an image is not one of this log's past; "": it is.
 func (l *Log) misfit(f *index.Image) string {
 	if l.wal == nil {
 		return "the log does not open"
 	}
-	switch {
-	case f.StoreID != l.store.StoreID:
-		return "of another store"
-	case f.Lineage != l.store.Lineage || f.Generation != l.store.Generation:
-		return "of another lineage"
-	case LSN(f.To) > l.tail.End:
-		return fmt.Sprintf("it reaches to LSN %d, the log ends at %d", f.To, l.tail.End)
-	case LSN(f.To) <= l.tail.First:
-		return fmt.Sprintf("all of it left the log, which starts at LSN %d", l.tail.First)
+	if err := l.images().Fit(f, l.wal); err != nil {
+		return err.Error()
 	}
-	for _, s := range l.wal.Segments() {
-		if s.Base < LSN(f.To) && LSN(f.To) <= s.End && uint64(s.Base) == f.SegmentBase && s.Epoch == f.Epoch && s.Salt == f.SegmentSalt {
-			return ""
-		}
-	}
-	return "the log was cut and continued since"
-}
-
-// promised returns how far the images say that the log was durable, as package
-// restart takes it: an image is published only after that, so what is missing
-// below is damage and no torn tail. Only an image made while the newest segment
-// was the newest counts.
-func (l *Log) promised() (to LSN) {
-	newest, err := l.newestSegment()
-	if err != nil {
-		return 0 // opening the log says it better
-	}
-	names, err := l.imageNames()
-	if err != nil {
-		return 0
-	}
-	for _, name := range names {
-		h, err := l.imageHeader(name)
-		if err == nil && h.StoreID == l.store.StoreID && h.Lineage == l.store.Lineage && h.Generation == l.store.Generation &&
-			h.SegmentBase == uint64(newest.Base) && h.Epoch == newest.Epoch && h.SegmentSalt == newest.Salt {
-			to = max(to, LSN(h.To))
-		}
-	}
-	return to
-}
-
-func (l *Log) imageHeader(name string) (index.ImageHeader, error) {
-	f, err := l.fs.Open(filepath.Join(l.imageDir(), name))
-	if err != nil {
-		return index.ImageHeader{}, err
-	}
-	h, err := index.ReadImageHeader(f)
-	return h, errors.Join(err, f.Close())
-}
-
-// newestSegment returns the header of the newest segment file.
-func (l *Log) newestSegment() (h segment.Header, err error) {
-	names, err := l.fs.List(l.dir)
-	if err != nil {
-		return h, err
-	}
-	newest := ""
-	for _, name := range names {
-		base, epoch, ok := segment.ParseFileName(name)
-		last, lastEpoch, some := segment.ParseFileName(newest)
-		if ok && (!some || cmp.Or(cmp.Compare(epoch, lastEpoch), cmp.Compare(base, last)) > 0) {
-			newest = name
-		}
-	}
-	f, err := l.fs.Open(filepath.Join(l.dir, newest))
-	if err != nil {
-		return h, err
-	}
-	h, err = segment.ReadFileHeader(f)
-	return h, errors.Join(err, f.Close())
+	return ""
 }
 
 // Behind says what a restart finds when it reads the log from a position on:

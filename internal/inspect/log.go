@@ -57,7 +57,7 @@ func start(l *Log, lock bool) (*Log, error) {
 func (l *Log) open(lock bool) (err error) {
 	o := wal.Options{FS: l.fs, ReadOnly: true, Lock: lock}
 	if l.store != nil {
-		o.StoreID, o.Lineage, o.KnownDurable = l.store.StoreID, l.store.Lineage, l.promised()
+		o.StoreID, o.Lineage, o.KnownDurable = l.store.StoreID, l.store.Lineage, l.images().Promised(l.dir)
 	}
 	l.wal, err = wal.Open(l.dir, o)
 	if lock && errors.Is(err, fs.ErrNotExist) {

@@ -28,10 +28,11 @@ var arrows = map[string][]string{
 	"wal":   {"segment", "fsync"},
 	"index": {"offheap", "fsync"},
 	// L4
-	"snapshot": {"wal", "segment", "fsync"},
+	"snapshot":        {"wal", "segment", "fsync"},
+	"internal/images": {"wal", "segment", "index"},
 	// L5
-	"restart":          {"wal", "segment", "index", "offheap", "snapshot", "fsync"},
-	"internal/inspect": {"wal", "segment", "index", "snapshot", "fsync"},
+	"restart":          {"wal", "segment", "index", "offheap", "snapshot", "fsync", "internal/images"},
+	"internal/inspect": {"wal", "segment", "index", "snapshot", "fsync", "internal/images"},
 	// L6
 	"queue":          {"restart"},
 	"cmd/frsinspect": {"internal/inspect", "restart", "queue"},
