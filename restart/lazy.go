@@ -29,6 +29,7 @@ type lazyRegion struct {
 
 type lazyPart struct {
 	mu     sync.Mutex // held through the load
+	read   bool       // its entries are in the queue; under mu
 	loaded bool       // under the shard's lock
 	at     index.ImagePart
 	queue  []replayed // under the shard's lock; in LSN order
@@ -116,6 +117,15 @@ func (r *Region) loadShard(n int) error {
 // shard's table, with what waits in its queue. A damaged part is rebuilt; the
 // others are not touched by that.
 func (r *Region) loadPart(n int) error {
+	damage, err := r.loadPartOnce(n)
+	if damage != nil {
+		r.st.opts.Events.partDamaged(r.name, damage)
+	}
+	return err
+}
+
+// loadPartOnce is loadPart, and says why the part had to be rebuilt, if it had.
+func (r *Region) loadPartOnce(n int) (damage, err error) {
 	p := &r.lazy.parts[n]
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,34 +134,44 @@ func (r *Region) loadPart(n int) error {
 	loaded, err := p.loaded, r.usable()
 	if !loaded && err == nil {
 		r.lazy.image.left.Add(1) // the part itself keeps it open until here
+		// The cells are made outside the lock. Close takes every shard lock before
+		// it waits for the background, so it leaves memory and log alone until here.
+		r.st.background.Add(1)
+		defer r.st.background.Done()
 	}
 	sh.mu.RUnlock()
 	if loaded || err != nil {
-		return err
+		return nil, err
 	}
-	entries, err := r.readPart(n)
+	var entries []replayed
+	if !p.read {
+		entries, damage, err = r.readPart(n)
+	}
 	r.lazy.image.done(1)
 	if err != nil {
-		return err
+		return damage, err
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if err := r.usable(); err != nil {
+	if err := r.usable(); err != nil || p.loaded { // cleared meanwhile
 		freeReplayed(entries)
-		return err
+		return damage, err
 	}
-	if p.loaded { // cleared meanwhile
-		freeReplayed(entries)
-		return nil
-	}
+	return damage, r.applyPart(sh, p, entries)
+}
+
+// applyPart puts the entries of a part into its shard's table, and then what
+// waits in its queue. On an error the rest waits there for another try.
+// REQUIRES: sh.mu is held.
+func (r *Region) applyPart(sh *shard, p *lazyPart, entries []replayed) error {
+	p.read, p.queue = true, append(entries, p.queue...)
 	if err := r.makeRoomFor(sh, entries); err != nil {
 		return err
 	}
-	for _, list := range [][]replayed{entries, p.queue} {
-		for i := range list {
-			if err := r.replay(sh, &list[i]); err != nil {
-				return fmt.Errorf("region %q, part %d: %w", r.name, n, err)
-			}
+	for i := range p.queue {
+		if err := r.replay(sh, &p.queue[i]); err != nil {
+			p.queue = p.queue[i:]
+			return fmt.Errorf("region %q: %w", r.name, err)
 		}
 	}
 	r.partLoaded(sh, p)
@@ -182,23 +202,26 @@ func (r *Region) partLoaded(sh *shard, p *lazyPart) {
 	r.lazy.image.done(1)
 }
 
-// readPart returns the entries of part n, from the image unless it is damaged
-// there.
-func (r *Region) readPart(n int) ([]replayed, error) {
+// readPart returns the entries of part n, from the image unless that is damaged
+// there or cannot be read: then it says why.
+func (r *Region) readPart(n int) (entries []replayed, damage, err error) {
 	p := &r.lazy.parts[n]
-	b, err := r.lazy.image.ReadPart(p.at, nil)
-	if err == nil {
-		var entries []replayed
-		if entries, err = r.decodePart(b, p.at.Entries, r.lazy.dead); err == nil {
-			return entries, nil
+	b, damage := r.lazy.image.ReadPart(p.at, nil)
+	if damage == nil {
+		entries, err = r.decodePart(b, p.at.Entries, r.lazy.dead)
+		if err == nil {
+			r.lazy.rebuilt.forget(n)
+			return entries, nil, nil
 		}
 		freeReplayed(entries)
+		if !errors.Is(err, index.ErrImage) {
+			return nil, nil, err
+		}
+		damage = err
 	}
-	if !errors.Is(err, index.ErrImage) {
-		return nil, err
-	}
-	r.st.partDamaged(r, err)
-	return r.rebuildPart(n)
+	r.st.partDamaged()
+	entries, err = r.rebuildPart(n)
+	return entries, damage, err
 }
 
 // decodePart gives the n entries of a part their cells, but for those at

@@ -1,7 +1,6 @@
 package restart
 
 import (
-	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -12,10 +11,10 @@ import (
 	"github.com/fastrestart/frs/wal"
 )
 
-// A part that the image does not give any more is rebuilt from the older image
-// and the log behind that, or from the log alone. The log is read once for all
-// damaged parts of a region. Nothing has happened to such a part since the open:
-// whoever changes or moves an entry loads its part first.
+// A part that the image does not give any more, for whatever reason, is rebuilt
+// from the older image and the log behind that, or from the log alone. The log
+// is read once for all such parts of a region. Nothing has happened to one since
+// the open: whoever changes or moves an entry loads its part first.
 
 // rebuilt are parts of a region that were rebuilt together with another, until
 // they are loaded.
@@ -36,7 +35,14 @@ func (b *rebuilt) take(n int) ([]replayed, bool) {
 	return list, ok
 }
 
-// keep keeps parts until they are taken.
+// forget frees a part that the image gave after all.
+func (b *rebuilt) forget(n int) {
+	list, _ := b.take(n)
+	freeReplayed(list)
+}
+
+// keep keeps parts until they are taken, in the place of those kept before: what
+// of them is damaged still was rebuilt again.
 func (b *rebuilt) keep(parts map[int][]replayed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,6 +50,7 @@ func (b *rebuilt) keep(parts map[int][]replayed) {
 		freeParts(parts)
 		return
 	}
+	freeParts(b.parts)
 	b.parts = parts
 }
 
@@ -73,13 +80,13 @@ func (r *Region) rebuildPart(n int) ([]replayed, error) {
 	}
 	parts := r.damagedParts(n)
 	older := r.st.olderImage(r.lazy.image)
-	err := r.st.rebuild(r, older, parts)
-	if older != nil && errors.Is(err, index.ErrImage) {
-		freeParts(parts)
-		err = r.st.rebuild(r, nil, parts)
-	}
+	err := r.rebuild(older, parts)
 	if older != nil {
-		err = errors.Join(err, older.Close())
+		_ = older.Close() // it was only read
+	}
+	if older != nil && err != nil { // perhaps the image's: the log has it all
+		freeParts(parts)
+		err = r.rebuild(nil, parts)
 	}
 	if err != nil {
 		freeParts(parts)
@@ -91,7 +98,7 @@ func (r *Region) rebuildPart(n int) ([]replayed, error) {
 	return list, nil
 }
 
-// damagedParts returns part n and the others that will be found damaged.
+// damagedParts returns part n and the others that cannot be read either.
 func (r *Region) damagedParts(n int) map[int][]replayed {
 	parts := map[int][]replayed{n: nil}
 	var buf []byte
@@ -105,7 +112,7 @@ func (r *Region) damagedParts(n int) map[int][]replayed {
 			continue
 		}
 		var err error
-		if buf, err = r.lazy.image.ReadPart(p.at, buf); errors.Is(err, index.ErrImage) {
+		if buf, err = r.lazy.image.ReadPart(p.at, buf); err != nil {
 			parts[i] = nil
 		}
 	}
@@ -129,13 +136,13 @@ func (st *Store) olderImage(than *openImage) *openImage {
 
 // rebuild collects the records of some parts, from an older image, if there is
 // one, and then from the log. On an error parts may have lists.
-func (st *Store) rebuild(r *Region, older *openImage, parts map[int][]replayed) error {
-	b := r.builder()
-	defer b.close()
-	s, first := st.scanBehind(older)
+func (r *Region) rebuild(older *openImage, parts map[int][]replayed) error {
+	c := collector{builder: r.builder(), parts: parts}
+	defer c.close()
+	s, first := r.st.scanBehind(older)
 	defer s.Close()
 	if older != nil {
-		if err := r.collectImage(older, max(first, r.lazy.dead), parts); err != nil {
+		if err := c.image(older, max(first, r.lazy.dead)); err != nil {
 			return err
 		}
 	}
@@ -148,7 +155,7 @@ func (st *Store) rebuild(r *Region, older *openImage, parts map[int][]replayed) 
 			err = r.usable()
 		}
 		if err == nil && f.Kind == segment.Data {
-			err = st.collectFrame(b, f, parts)
+			err = c.frame(f)
 		}
 		if err != nil {
 			return err
@@ -173,33 +180,110 @@ func (st *Store) scanBehind(im *openImage) (s *wal.Scanner, first LSN) {
 	}
 }
 
-// collectImage adds the entries of some parts that an older image has, as long
-// as their records are in the log.
-func (r *Region) collectImage(im *openImage, dead LSN, parts map[int][]replayed) error {
+// collector gathers records of some parts of a region, in the order in which
+// they are to be replayed.
+type collector struct {
+	*builder
+	parts   map[int][]replayed
+	records int // in parts
+	thinned int // of them after the last thinning
+}
+
+// thinAt is how many records are gathered at least before those that were
+// superseded are dropped.
+const thinAt = 1 << 16
+
+// add takes in a record, or frees it if it is of another part.
+func (c *collector) add(p replayed) {
+	n := index.Part(p.hash, c.region.lazy.bits)
+	list, ok := c.parts[n]
+	if !ok {
+		index.FreeCell(c.region.arena, p.ref)
+		return
+	}
+	c.parts[n] = append(list, p)
+	if c.records++; c.records < 2*c.thinned+thinAt {
+		return
+	}
+	c.records = 0
+	for n, list := range c.parts {
+		c.parts[n] = c.region.newestPuts(list)
+		c.records += len(c.parts[n])
+	}
+	c.thinned = c.records
+}
+
+// newestPuts keeps the newest record of each key, if it is a put, and frees the
+// others. Nothing older than a delete is gathered after it.
+func (r *Region) newestPuts(list []replayed) []replayed {
+	at := make(map[string]int)
+	newest := list[:0]
+	for _, p := range list {
+		key := r.cell(p.ref).Key()
+		i, ok := at[string(key)]
+		switch {
+		case !ok:
+			at[string(key)] = len(newest)
+			newest = append(newest, p)
+		case newest[i].lsn >= p.lsn:
+			index.FreeCell(r.arena, p.ref)
+		default:
+			index.FreeCell(r.arena, newest[i].ref)
+			newest[i] = p
+		}
+	}
+	puts := newest[:0]
+	for _, p := range newest {
+		if p.put {
+			puts = append(puts, p)
+		} else {
+			index.FreeCell(r.arena, p.ref)
+		}
+	}
+	return puts
+}
+
+// image adds the entries that an older image has, as long as their records are
+// in the log.
+func (c *collector) image(im *openImage, dead LSN) error {
+	r := c.region
 	i := slices.IndexFunc(im.Regions, func(from index.ImageRegion) bool { return from.ID == r.id })
 	if i < 0 {
 		return nil // created later
 	}
 	from := &im.Regions[i]
-	for m := range overlapping(parts, r.lazy.bits, from.PartBits) {
+	for m := range overlapping(c.parts, r.lazy.bits, from.PartBits) {
 		b, err := im.ReadPart(from.Parts[m], nil)
 		if err != nil {
 			return err
 		}
 		entries, err := r.decodePart(b, from.Parts[m].Entries, dead)
 		for _, e := range entries {
-			n := index.Part(e.hash, r.lazy.bits)
-			if list, ok := parts[n]; ok {
-				parts[n] = append(list, e)
-			} else {
-				index.FreeCell(r.arena, e.ref)
-			}
+			c.add(e)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// frame adds the records that are in one frame.
+func (c *collector) frame(f segment.Frame) error {
+	r := c.region
+	return r.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
+		if o.Region != r.id || o.Kind != op.KindPut && o.Kind != op.KindDelete {
+			return nil
+		}
+		if _, ok := c.parts[index.Part(index.HashKey(o.Key), r.lazy.bits)]; !ok {
+			return nil
+		}
+		p, err := c.record(f.LSN, o, spec)
+		if err == nil {
+			c.add(p)
+		}
+		return err
+	})
 }
 
 // overlapping returns which of 1<<to parts hold entries of some of 1<<bits parts.
@@ -212,24 +296,4 @@ func overlapping(parts map[int][]replayed, bits, to uint8) map[int]bool {
 		}
 	}
 	return in
-}
-
-// collectFrame adds the records of some parts that are in one frame.
-func (st *Store) collectFrame(b *builder, f segment.Frame, parts map[int][]replayed) error {
-	r := b.region
-	return st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
-		if o.Region != r.id || o.Kind != op.KindPut && o.Kind != op.KindDelete {
-			return nil
-		}
-		n := index.Part(index.HashKey(o.Key), r.lazy.bits)
-		list, ok := parts[n]
-		if !ok {
-			return nil
-		}
-		p, err := b.record(f.LSN, o, spec)
-		if err == nil {
-			parts[n] = append(list, p)
-		}
-		return err
-	})
 }

@@ -375,14 +375,13 @@ func (st *Store) isClosed() bool {
 	return st.closed
 }
 
-// partDamaged reports a part of an image that had to be rebuilt, and has the
+// partDamaged counts a part of an image that has to be rebuilt, and has the
 // next checkpoint write a whole one though nothing was written since.
-func (st *Store) partDamaged(r *Region, err error) {
+func (st *Store) partDamaged() {
 	st.report.change(func(r *RecoveryReport) { r.DamagedParts++ })
 	st.checkpoint.mu.Lock()
 	st.checkpoint.last.records = -1
 	st.checkpoint.mu.Unlock()
-	st.opts.Events.partDamaged(r.name, err)
 }
 
 // logError adds what a user of the store needs to an error of the log.
