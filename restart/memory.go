@@ -73,6 +73,9 @@ func (st *Store) evict(n int64) error {
 			// Records that wait for their part are in no table yet. A part
 			// that cannot be loaded is the error of whoever looks at it.
 			_ = st.loadParts()
+			if l := st.loader.Load(); l != nil {
+				l.end()
+			}
 		}
 		st.evictRound(over, math.MaxInt)
 	}

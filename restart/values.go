@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fastrestart/frs/index"
@@ -26,12 +29,17 @@ type loader struct {
 	piece   int64              // bytes of values read before they are given to their entries
 	start   time.Time
 
-	mu   sync.Mutex
-	info LoadInfo
+	// ended: somebody needed room that eviction alone did not find.
+	ended atomic.Bool
+
+	mu     sync.Mutex
+	info   LoadInfo
+	pieces map[*piece]bool // of the workers
 }
 
 // Cells that are in no table yet are memory that no eviction finds: a worker
-// holds at most maxPiece of them, and all together a share of the limit.
+// holds at most maxPiece of them, and all together a share of the limit. Whoever
+// needs that share ends the loading.
 const (
 	maxPiece   = 16 << 20
 	pieceShare = 16
@@ -40,7 +48,9 @@ const (
 // loadValues reads the log backwards, a segment for each processor at a time,
 // as far as memory has room.
 func (st *Store) loadValues(ctx context.Context) error {
-	l := loader{st: st, regions: make(map[uint32]*Region), start: time.Now()}
+	l := &loader{st: st, regions: make(map[uint32]*Region), start: time.Now(), pieces: make(map[*piece]bool)}
+	st.loader.Store(l)
+	defer st.loader.Store(nil)
 	for _, r := range st.catalog.all() {
 		l.regions[r.id] = r
 	}
@@ -50,7 +60,7 @@ func (st *Store) loadValues(ctx context.Context) error {
 	return parallel(len(segs), func(i int) error {
 		s := segs[len(segs)-1-i]
 		s.End = min(s.End, st.recoveredEnd)
-		if s.Base >= s.End || st.memoryFull() || l.absent() == 0 {
+		if s.Base >= s.End || l.full() || l.absent() == 0 {
 			return nil
 		}
 		if err := l.segment(ctx, s.Base, s.End); err != nil {
@@ -64,13 +74,26 @@ func (st *Store) loadValues(ctx context.Context) error {
 // progress tells how far the loading has come.
 func (l *loader) progress(n int64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.info.Done += n
 	l.info.Remaining = time.Duration(float64(time.Since(l.start)) / float64(l.info.Done) * float64(l.info.Total-l.info.Done))
-	l.st.opts.Events.loadProgress(l.info)
+	info := l.info
+	l.mu.Unlock()
+	l.st.opts.Events.loadProgress(info)
 }
 
-func (st *Store) memoryFull() bool { return st.pool.Used() >= st.pool.Limit() }
+func (l *loader) full() bool { return l.ended.Load() || l.st.pool.Used() >= l.st.pool.Limit() }
+
+// end ends the loading and gives its cells to the entries now, so that they can
+// leave memory.
+func (l *loader) end() {
+	l.ended.Store(true)
+	l.mu.Lock()
+	pieces := slices.Collect(maps.Keys(l.pieces))
+	l.mu.Unlock()
+	for _, p := range pieces {
+		p.close()
+	}
+}
 
 // absent returns the number of entries whose values are not in memory.
 func (l *loader) absent() (n int64) {
@@ -96,6 +119,7 @@ type value struct {
 
 // piece is what a worker has read and not given to the entries yet.
 type piece struct {
+	mu      sync.Mutex // above the shards' locks; not held while the log is read
 	size    int64
 	regions map[*Region]*regionPiece
 }
@@ -114,8 +138,27 @@ func (p *piece) of(r *Region) *regionPiece {
 	return rp
 }
 
+// newPiece makes a worker's piece, which end can reach until it is left.
+func (l *loader) newPiece() *piece {
+	p := &piece{regions: make(map[*Region]*regionPiece)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pieces[p] = true
+	return p
+}
+
+func (l *loader) leave(p *piece) {
+	p.close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pieces, p)
+}
+
+// close gives the cells to the entries, and those that were not needed back.
 func (p *piece) close() {
-	p.install()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.installLocked()
 	for _, rp := range p.regions {
 		rp.close()
 	}
@@ -124,9 +167,9 @@ func (p *piece) close() {
 func (l *loader) segment(ctx context.Context, from, to LSN) error {
 	s := l.st.log.Scan(from, to)
 	defer s.Close()
-	p := piece{regions: make(map[*Region]*regionPiece)}
-	defer p.close()
-	for ctx.Err() == nil && !l.st.memoryFull() {
+	p := l.newPiece()
+	defer l.leave(p)
+	for ctx.Err() == nil && !l.full() {
 		f, err := s.Next()
 		switch {
 		case err == io.EOF:
@@ -138,28 +181,33 @@ func (l *loader) segment(ctx context.Context, from, to LSN) error {
 		case f.Kind != segment.Data:
 			continue
 		}
-		err = l.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
-			return l.take(&p, f.LSN, o, spec)
-		})
-		if err != nil {
+		if err := l.frame(p, f); err != nil {
 			return err
-		}
-		if p.size >= l.piece {
-			p.install()
 		}
 	}
 	return ctx.Err()
 }
 
-// take makes a cell for a put, if memory has room.
-func (l *loader) take(p *piece, lsn LSN, o op.Op, spec index.CellSpec) error {
+// frame takes in one frame.
+func (l *loader) frame(p *piece, f segment.Frame) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := l.st.eachOp(f, func(o op.Op, spec index.CellSpec) error { return l.takeLocked(p, f.LSN, o, spec) })
+	if p.size >= l.piece {
+		p.installLocked()
+	}
+	return err
+}
+
+// takeLocked makes a cell for a put, if memory has room.
+func (l *loader) takeLocked(p *piece, lsn LSN, o op.Op, spec index.CellSpec) error {
 	r := l.regions[o.Region]
 	if o.Kind != op.KindPut || r == nil {
 		return nil
 	}
 	spec.Key, spec.Value, spec.LSN, spec.Expiry = o.Key, o.Value, uint64(lsn), o.Expiry
 	size := offheap.ClassSize(spec.Size())
-	if l.st.pool.Used()+int64(size) > l.st.pool.Limit() {
+	if l.ended.Load() || l.st.pool.Used()+int64(size) > l.st.pool.Limit() {
 		return nil
 	}
 	rp := p.of(r)
@@ -175,8 +223,8 @@ func (l *loader) take(p *piece, lsn LSN, o op.Op, spec index.CellSpec) error {
 	return nil
 }
 
-// install gives the values to their entries.
-func (p *piece) install() {
+// installLocked gives the values to their entries.
+func (p *piece) installLocked() {
 	for r, rp := range p.regions {
 		for n := range rp.shards {
 			for list := rp.shards[n]; len(list) > 0; {
