@@ -155,18 +155,25 @@ func TestStash(t *testing.T) {
 
 // A stash says why it cannot be filled.
 func TestStashClosedArena(t *testing.T) {
-	p := newPool(t, offheap.PoolOptions{})
-	a := p.NewArena()
-	s := a.NewStash()
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Alloc(40); !errors.Is(err, offheap.ErrClosed) {
-		t.Fatalf("error %v, want ErrClosed", err)
-	}
-	s.Close()
-	if n := p.Used(); n != 0 {
-		t.Fatalf("%d bytes counted", n)
+	for _, filled := range []bool{false, true} {
+		p := newPool(t, offheap.PoolOptions{Cache: -1})
+		a := p.NewArena()
+		s := a.NewStash()
+		if filled {
+			if _, err := s.Alloc(40); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Alloc(40); !errors.Is(err, offheap.ErrClosed) {
+			t.Fatalf("filled before %v: error %v, want ErrClosed", filled, err)
+		}
+		s.Close()
+		if n := p.Used(); n != 0 {
+			t.Fatalf("filled before %v: %d bytes counted", filled, n)
+		}
 	}
 }
 

@@ -30,6 +30,9 @@ func (s *Stash) Alloc(n int) (Ref, error) {
 	if n > stashBytes/2 {
 		return s.arena.Alloc(n)
 	}
+	if s.arena.closed.Load() {
+		return 0, ErrClosed // what the stash holds may be another arena's by now
+	}
 	i := classOf(n)
 	c := s.classes[i]
 	if c == nil {
@@ -73,6 +76,10 @@ func (a *Arena) refill(to *stashed, i int) (err error) {
 // Close gives back what was not handed out. The stash is empty then, and may be
 // used again.
 func (s *Stash) Close() {
+	if s.arena.closed.Load() {
+		clear(s.classes[:])
+		return
+	}
 	for i, c := range s.classes {
 		if c == nil {
 			continue
