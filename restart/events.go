@@ -12,7 +12,7 @@ import (
 // goroutines at once, and should return soon: the compactor or the writer that
 // calls waits.
 type Events struct {
-	// Recovered is called at the end of Open.
+	// Recovered is called within Open, when the index is there; an eager load follows.
 	Recovered func(RecoveryReport)
 	// CompactionBegin and CompactionEnd enclose the cleaning of the oldest segments.
 	CompactionBegin func(CompactionInfo)

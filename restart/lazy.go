@@ -21,10 +21,10 @@ type lazyRegion struct {
 	bits  uint8
 	// An entry of the image below dead left the log before the open: moved or
 	// superseded. It is dropped at load.
-	dead  LSN
-	parts []lazyPart
-	left  atomic.Int64 // parts not loaded yet
-	rebuilt
+	dead    LSN
+	parts   []lazyPart
+	left    atomic.Int64 // parts not loaded yet
+	rebuilt rebuilt
 }
 
 type lazyPart struct {
@@ -91,6 +91,9 @@ func (r *Region) rlock(h uint64) (*shard, error) {
 // REQUIRES: the shard lock of the hash is held, shared or exclusive.
 func (l *lazyRegion) loadedLocked(h uint64) bool { return l.parts[index.Part(h, l.bits)].loaded }
 
+// shardOfPart returns the shard that part n belongs to.
+func (r *Region) shardOfPart(n int) *shard { return &r.shards[n*numShards/len(r.lazy.parts)] }
+
 // loadAll loads every part of the region that is not loaded yet.
 func (r *Region) loadAll() error {
 	if r.lazy == nil || r.lazy.left.Load() == 0 {
@@ -129,7 +132,7 @@ func (r *Region) loadPartOnce(n int) (damage, err error) {
 	p := &r.lazy.parts[n]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	sh := &r.shards[n*numShards/len(r.lazy.parts)]
+	sh := r.shardOfPart(n)
 	sh.mu.RLock()
 	loaded, err := p.loaded, r.usable()
 	if !loaded && err == nil {

@@ -255,6 +255,33 @@ func TestEagerCancelled(t *testing.T) {
 	wantContents(t, fsys, small(nil), want)
 }
 
+// An eager open that finds a damaged value is refused, and has changed nothing. A
+// lazy one serves the others.
+func TestEagerRefusesDamage(t *testing.T) {
+	fsys, _ := imaged(t, 5000)
+	segs := filesLike(t, fsys, "*.seg")
+	if len(segs) < 3 {
+		t.Fatalf("segments %v, want some", segs)
+	}
+	flip(t, fsys, segs[0], 10_000, 1)
+	o := small(nil)
+	o.Load = restart.Eager
+	wantRefused(t, fsys, o)
+	st := open(t, fsys, small(fsys))
+	r := region(t, st, "a")
+	damaged := 0
+	for i := range 5000 {
+		if _, err := r.Get([]byte(fmt.Sprintf("key-%04d", i))); errors.Is(err, restart.ErrCorrupt) {
+			damaged++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if damaged != 1 {
+		t.Errorf("%d values damaged, want 1", damaged)
+	}
+}
+
 // TestWorkWhileLoading opens again and again, in every mode, and works at once:
 // every kind of operation meets parts in every state.
 func TestWorkWhileLoading(t *testing.T) {

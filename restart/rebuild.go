@@ -104,7 +104,7 @@ func (r *Region) damagedParts(n int) map[int][]replayed {
 	var buf []byte
 	for i := range r.lazy.parts {
 		p := &r.lazy.parts[i]
-		sh := &r.shards[i*numShards/len(r.lazy.parts)]
+		sh := r.shardOfPart(i)
 		sh.mu.RLock()
 		loaded := p.loaded
 		sh.mu.RUnlock()

@@ -37,9 +37,9 @@ type recovery struct {
 	mu      sync.Mutex
 	regions map[uint32]*recovering
 
-	parts   []*decoded // of the last round, for their memory
-	records atomic.Int64
-	bytes   atomic.Int64
+	segments []*decoded // of the last round, for their memory
+	records  atomic.Int64
+	bytes    atomic.Int64
 }
 
 // recovering is a region of which records were seen, its creation perhaps not
@@ -154,18 +154,18 @@ func (rec *recovery) scan(from LSN) error {
 
 // round decodes and applies some segments.
 func (rec *recovery) round(segs []wal.SegmentInfo) error {
-	for len(rec.parts) < len(segs) {
-		rec.parts = append(rec.parts, new(decoded))
+	for len(rec.segments) < len(segs) {
+		rec.segments = append(rec.segments, new(decoded))
 	}
-	parts := rec.parts[:len(segs)]
+	list := rec.segments[:len(segs)]
 	err := parallel(len(segs), func(i int) error {
-		parts[i].reset()
-		return rec.decode(parts[i], segs[i])
+		list[i].reset()
+		return rec.decode(list[i], segs[i])
 	})
 	if err != nil {
 		return err
 	}
-	for _, d := range parts {
+	for _, d := range list {
 		for _, c := range d.controls {
 			if err := rec.control(c); err != nil {
 				return err
@@ -173,7 +173,7 @@ func (rec *recovery) round(segs []wal.SegmentInfo) error {
 		}
 	}
 	return parallel(numShards, func(n int) error {
-		for _, d := range parts {
+		for _, d := range list {
 			for i := range d.shards[n] {
 				p := &d.shards[n][i]
 				if err := p.region.replayOrQueue(&p.region.shards[n], p); err != nil {

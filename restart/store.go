@@ -104,15 +104,22 @@ func (st *Store) open(ctx context.Context) error {
 	if err := st.recover(ctx); err != nil {
 		return err
 	}
+	st.opts.Events.recovered(st.Recovery())
+	if st.opts.Load == Eager {
+		if err := st.load(ctx); err != nil {
+			return err
+		}
+	}
 	// Only now is the log known to be whole: until here nothing was changed.
 	if err := st.log.Start(); err != nil {
 		return st.logError(err)
 	}
 	bg, stop := context.WithCancel(context.Background())
 	st.stop = stop
-	st.opts.Events.recovered(st.Recovery())
-	if err := st.startLoad(ctx, bg); err != nil {
-		return err
+	if st.opts.Load != Eager {
+		// A part that cannot be loaded stays unloaded: whoever looks at it gets
+		// the error.
+		st.background.Go(func() { _ = st.load(bg) })
 	}
 	if !st.readOnly {
 		st.every(bg, 100*time.Millisecond, st.compactInBackground)
@@ -136,18 +143,6 @@ func (st *Store) every(ctx context.Context, interval time.Duration, f func(conte
 			}
 		}
 	})
-}
-
-// startLoad brings the store into memory as Options.Load says, in the open or
-// in the background.
-func (st *Store) startLoad(open, bg context.Context) error {
-	if st.opts.Load == Eager {
-		return st.load(open)
-	}
-	// A part that cannot be loaded stays unloaded: whoever looks at it gets
-	// the error.
-	st.background.Go(func() { _ = st.load(bg) })
-	return nil
 }
 
 // takeLock makes the directory where that is allowed, and locks it.
