@@ -258,7 +258,15 @@ func TestEagerCancelled(t *testing.T) {
 // An eager open that finds a damaged value is refused, and has changed nothing. A
 // lazy one serves the others.
 func TestEagerRefusesDamage(t *testing.T) {
-	fsys, _ := imaged(t, 5000)
+	live := memfs.New()
+	writer := open(t, live, small(live))
+	w := region(t, writer, "a")
+	for i := range 5000 {
+		put(t, w, fmt.Sprintf("key-%04d", i), strings.Repeat("v", 1+i%300))
+	}
+	checkpoint(t, writer)
+	put(t, w, "key-0000", "in a tail that an open copies before it goes on")
+	fsys := live.KillClone()
 	segs := filesLike(t, fsys, "*.seg")
 	if len(segs) < 3 {
 		t.Fatalf("segments %v, want some", segs)
