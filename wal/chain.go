@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/fastrestart/frs/segment"
 )
@@ -30,6 +32,62 @@ func controlValue(f segment.Frame) uint64 {
 	return binary.LittleEndian.Uint64(f.Payload)
 }
 
+// ahead are segment files that were opened before the chain came to them.
+type ahead map[name]openedFile
+
+type openedFile struct {
+	f   *file
+	err error
+}
+
+// openAtOnce is how many files are opened together.
+const openAtOnce = 32
+
+// openAhead opens the segments before the newest, many at a time: one whose name
+// and header are not in the page cache costs several reads of the disk, each as
+// long as thousands of frames.
+func (l *Log) openAhead(d *directory) ahead {
+	older := d.segments[:len(d.segments)-1]
+	if len(older) < 2 {
+		return nil
+	}
+	files := make([]openedFile, len(older))
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(openAtOnce, len(older)) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(older); i = int(next.Add(1)) - 1 {
+				files[i].f, files[i].err = l.openSegment(older[i])
+			}
+		})
+	}
+	all.Wait()
+	a := make(ahead, len(older))
+	for i, n := range older {
+		a[n] = files[i]
+	}
+	return a
+}
+
+// take returns a segment's file, which is the caller's then.
+func (a ahead) take(l *Log, n name) (*file, error) {
+	o, ok := a[n]
+	if !ok {
+		return l.openSegment(n)
+	}
+	delete(a, n)
+	return o.f, o.err
+}
+
+// close closes the files that nobody took.
+func (a ahead) close() {
+	for _, o := range a {
+		if o.f != nil {
+			_ = o.f.release() // it was only read
+		}
+	}
+}
+
 // chain follows the predecessors from the newest segment to the low-water mark,
 // and accounts for every other file:
 //
@@ -40,6 +98,8 @@ func controlValue(f segment.Frame) uint64 {
 // A file that nothing explains is damage: whatever it is, it was not left by a
 // crash.
 func (l *Log) chain(d *directory, s *newestScan) error {
+	opened := l.openAhead(d)
+	defer opened.close()
 	list := *l.files.Load()
 	for {
 		oldest := list[0]
@@ -49,7 +109,7 @@ func (l *Log) chain(d *directory, s *newestScan) error {
 		if oldest.h.PredEpoch == 0 {
 			return l.missing(oldest.file, s.lowWater, "the log begins above its low-water mark")
 		}
-		f, err := l.openSegment(name{oldest.h.PredBase, oldest.h.PredEpoch})
+		f, err := opened.take(l, name{oldest.h.PredBase, oldest.h.PredEpoch})
 		if err != nil {
 			return withLast(err, oldest.h.Cut)
 		}
