@@ -227,8 +227,8 @@ func (r *Region) readPart(n int) (entries []replayed, damage, err error) {
 	return entries, damage, err
 }
 
-// decodePart gives the n entries of a part their cells, but for those at
-// positions below dead.
+// decodePart gives the n entries of a part, which was verified when it was read,
+// their cells, but for those at positions below dead.
 func (r *Region) decodePart(b []byte, n int, dead LSN) ([]replayed, error) {
 	entries := make([]replayed, 0, n)
 	build := r.builder()
@@ -250,9 +250,6 @@ func (r *Region) decodePart(b []byte, n int, dead LSN) ([]replayed, error) {
 			return entries, err
 		}
 		entries = append(entries, p)
-	}
-	if len(b) != 0 {
-		return entries, fmt.Errorf("%w: %d bytes behind the entries of a part", index.ErrImage, len(b))
 	}
 	return entries, nil
 }

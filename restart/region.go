@@ -89,8 +89,7 @@ func (r *Region) Options() RegionOptions {
 }
 
 // Len returns the number of entries. Entries whose time to live is over count
-// until they are swept. After an open it loads what is not loaded yet: 0.1 s
-// per million entries.
+// until they are swept. After an open it loads the keys that are not loaded yet.
 func (r *Region) Len() int {
 	n := 0
 	_ = r.loadAll() // what cannot be read is an error of Get
