@@ -46,7 +46,9 @@
 // and tail, full scan.
 //
 // Open fails on damage that would lose acknowledged data, with a positioned
-// [segment.CorruptionError], and changes nothing on disk. What was cut from an
+// [segment.CorruptionError], and changes nothing on disk. After a clean close it
+// looks at the names of older segments only; damage in them is told by
+// Events.LoadFailed soon after, and by the read that meets it. What was cut from an
 // unfinished end is kept beside the segment and reported.
 //
 // # Concurrency

@@ -27,6 +27,10 @@ type Events struct {
 	LoadProgress func(LoadInfo)
 	// Loaded is called when the background has loaded what fits in memory.
 	Loaded func(RecoveryReport)
+	// LoadFailed is called when the background finds what it cannot read: a
+	// segment that Open did not look at is damaged, or the disk fails. The rest
+	// can be used; whoever reads what is damaged gets an error.
+	LoadFailed func(err error)
 	// PartDamaged is called when a part of an image was unreadable and was
 	// rebuilt from the older image and the log, or from the log alone.
 	PartDamaged func(region string, err error)
@@ -144,6 +148,7 @@ func LogEvents(l *slog.Logger) Events {
 		},
 		BudgetMissed: func(d time.Duration) { l.Warn("restart budget cannot be kept", "predicted", d) },
 		Loaded:       func(r RecoveryReport) { l.Info("store loaded", "after", r.Loaded, "first_read", r.FirstRead) },
+		LoadFailed:   func(err error) { l.Error("not all could be loaded", "error", err) },
 		PartDamaged: func(region string, err error) {
 			l.Error("part of an image was damaged and rebuilt", "region", region, "error", err)
 		},

@@ -6,12 +6,15 @@ import (
 	"time"
 )
 
-// load reads the parts that are still in the image, and then values, newest
-// first, as far as memory has room. It runs in the background, or within Open
-// when that is asked for.
+// load looks at the segments that Open did not look at, reads the parts that are
+// still in the image, and then values, newest first, as far as memory has room.
+// It runs in the background, or within Open when that is asked for.
 func (st *Store) load(ctx context.Context) error {
 	if st.opts.Load != Eager {
 		pauseFor(ctx, loadDelay)
+	}
+	if err := st.log.CheckHeaders(ctx); ctx.Err() == nil {
+		st.loadFailed(err)
 	}
 	if err := st.loadParts(); err != nil {
 		return err
@@ -31,6 +34,17 @@ func (st *Store) load(ctx context.Context) error {
 	st.report.change(func(r *RecoveryReport) { r.Loaded = took })
 	st.opts.Events.loaded(st.Recovery())
 	return nil
+}
+
+// loadFailed tells what the loading in the background could not read.
+func (st *Store) loadFailed(err error) {
+	if err == nil {
+		return
+	}
+	st.report.change(func(r *RecoveryReport) { r.LoadFailed = err.Error() })
+	if f := st.opts.Events.LoadFailed; f != nil {
+		f(err)
+	}
 }
 
 // loadDelay leaves the processors to whoever opened the store to read

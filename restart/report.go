@@ -50,6 +50,9 @@ type RecoveryReport struct {
 	OpenTook  time.Duration `json:"open_ns,omitempty"`
 	FirstRead time.Duration `json:"first_read_ns,omitempty"`
 	Loaded    time.Duration `json:"loaded_ns,omitempty"`
+	// LoadFailed says what the loading in the background could not read:
+	// whoever reads that gets an error.
+	LoadFailed string `json:"load_failed,omitempty"`
 	// DamagedParts of the image were rebuilt from an older one and the log.
 	DamagedParts int `json:"damaged_parts,omitempty"`
 }
@@ -101,6 +104,9 @@ func (r RecoveryReport) String() string {
 	}
 	for _, w := range r.Warnings {
 		fmt.Fprintf(&b, "; %s", w)
+	}
+	if r.LoadFailed != "" {
+		fmt.Fprintf(&b, "; not all could be loaded: %s", r.LoadFailed)
 	}
 	return b.String()
 }

@@ -63,7 +63,8 @@ type Store struct {
 // store at a time: a second opener, in this process or another, gets ErrInUse.
 //
 // Damage that would lose acknowledged data fails the open with an error that
-// wraps a *segment.CorruptionError, and changes nothing.
+// wraps a *segment.CorruptionError, and changes nothing, wherever Open looks: see
+// Options.Load and Events.LoadFailed.
 func Open(dir string, o Options) (*Store, error) {
 	return OpenContext(context.Background(), dir, o)
 }
@@ -117,9 +118,13 @@ func (st *Store) open(ctx context.Context) error {
 	bg, stop := context.WithCancel(context.Background())
 	st.stop = stop
 	if st.opts.Load != Eager {
-		// A part that cannot be loaded stays unloaded: whoever looks at it gets
-		// the error.
-		st.background.Go(func() { _ = st.load(bg) })
+		// What cannot be loaded stays where it is: whoever looks at it gets the
+		// error.
+		st.background.Go(func() {
+			if err := st.load(bg); bg.Err() == nil {
+				st.loadFailed(err)
+			}
+		})
 	}
 	if !st.readOnly {
 		st.every(bg, 100*time.Millisecond, st.compactInBackground)
@@ -257,6 +262,7 @@ func (st *Store) openLog() error {
 		KnownDurable: promised,
 		ReadOnly:     st.readOnly,
 		Held:         true,
+		TrustTail:    st.opts.Load != Eager,
 		Time:         st.now,
 		Events:       st.opts.Events.Log,
 	})

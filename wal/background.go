@@ -188,7 +188,7 @@ func (l *Log) sealNewest() error {
 	}
 	l.setDurable(w.end)
 	l.newestSealed.Store(true)
-	l.publishTail()
+	l.publishTail(maxOutlines)
 	if err := l.poison.Err(); err != nil {
 		return err
 	}

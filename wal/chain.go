@@ -1,28 +1,15 @@
 package wal
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/fastrestart/frs/segment"
 )
-
-func sortNames(n []name) {
-	slices.SortFunc(n, func(a, b name) int {
-		switch {
-		case b.younger(a):
-			return -1
-		case a.younger(b):
-			return 1
-		}
-		return 0
-	})
-}
 
 // controlValue returns the number in a control frame.
 func controlValue(f segment.Frame) uint64 {
@@ -40,29 +27,24 @@ type openedFile struct {
 	err error
 }
 
-// openAtOnce is how many files are opened together.
-const openAtOnce = 32
-
-// openAhead opens the segments before the newest, many at a time: one whose name
-// and header are not in the page cache costs several reads of the disk, each as
-// long as thousands of frames.
+// openAhead opens the segments before the newest, many at a time, but for those
+// that TAIL is trusted about.
 func (l *Log) openAhead(d *directory) ahead {
 	older := d.segments[:len(d.segments)-1]
-	if len(older) < 2 {
-		return nil
-	}
-	files := make([]openedFile, len(older))
-	var next atomic.Int64
-	var all sync.WaitGroup
-	for range min(openAtOnce, len(older)) {
-		all.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(older); i = int(next.Add(1)) - 1 {
-				files[i].f, files[i].err = l.openSegment(older[i])
-			}
-		})
-	}
-	all.Wait()
 	a := make(ahead, len(older))
+	if l.o.TrustTail && d.tail != nil {
+		for _, o := range d.tail.older {
+			if _, found := slices.BinarySearchFunc(older, o.name(), name.compare); found {
+				a[o.name()] = openedFile{f: l.late(o)}
+			}
+		}
+	}
+	older = slices.DeleteFunc(slices.Clone(older), func(n name) bool { _, ok := a[n]; return ok })
+	files := make([]openedFile, len(older))
+	_ = together(len(older), func(i int) error { // each error counts when the chain comes to its file
+		files[i].f, files[i].err = l.openSegment(older[i])
+		return nil
+	})
 	for i, n := range older {
 		a[n] = files[i]
 	}
@@ -116,6 +98,13 @@ func (l *Log) chain(d *directory, s *newestScan) error {
 		list = slices.Insert(list, 0, entry{f, oldest.h.Cut})
 		l.files.Store(&list)
 		if err := l.checkLink(f, oldest.file); err != nil {
+			return err
+		}
+	}
+	if len(list) < len(d.segments) {
+		// The others are leftovers by the word of the headers, which are looked
+		// at now, before anything is removed because of them.
+		if err := checkHeaders(context.Background(), list); err != nil {
 			return err
 		}
 	}
@@ -222,6 +211,7 @@ func (l *Log) tidy(d *directory, s *newestScan) error {
 		l.writeTail(tailFile{
 			store: l.store, base: s.file.h.Base, epoch: s.file.h.Epoch,
 			durable: s.proven, lowWater: s.lowProof, highTime: s.highTime,
+			older: l.outlines(s.file.h.Base, maxOutlines),
 		})
 	}
 	l.tail.Warnings = d.warnings

@@ -70,8 +70,9 @@
 //
 // # Torn or corrupt
 //
-// [Open] reads the headers of all segments, and of the newest one the frames
-// that TAIL does not vouch for. Where these end in bytes that are no frame,
+// [Open] reads the headers of all segments, unless it is told to trust what TAIL
+// says of older ones, and of the newest one the frames that TAIL does not vouch
+// for. Where these end in bytes that are no frame,
 // function judge decides, by evidence: if a later frame, TAIL, the size of the
 // file or the caller says that the log was durable further, it is damage; Open
 // fails with a *segment.CorruptionError that names file, offset and the LSNs
@@ -90,7 +91,7 @@
 //
 //	0000000000001000-00000001.seg                       a segment: base, epoch
 //	next-00000003.seg.tmp                               prepared, not part of the log
-//	TAIL                                                which segment must exist, how far it was durable
+//	TAIL                                                which segment must exist, how far it was durable, older headers
 //	0000000000001000-00000001.seg.0000000000001238.torn what was cut off
 //	LOCK                                                with Options.Lock
 //

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"encoding/binary"
+	"io"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -28,6 +29,16 @@ func ForgeTail(b []byte, durable LSN) []byte {
 type Tail struct {
 	Epoch                   uint32
 	Base, Durable, LowWater LSN
+	Older                   []Outline
+}
+
+// Outline is what TAIL says of an older segment.
+type Outline struct {
+	Base, Cut, PredBase LSN
+	Epoch, PredEpoch    uint32
+	Salt                uint64
+	Size                int64
+	Lineage             segment.ID
 }
 
 // ForgeTailAs returns a TAIL like b that says something else, under a good
@@ -37,9 +48,18 @@ func ForgeTailAs(b []byte, change func(t *Tail)) []byte {
 	if err != nil {
 		panic(err)
 	}
-	f := Tail{t.epoch, t.base, t.durable, t.lowWater}
+	f := Tail{Epoch: t.epoch, Base: t.base, Durable: t.durable, LowWater: t.lowWater}
+	for _, o := range t.older {
+		f.Older = append(f.Older, Outline{o.h.Base, o.h.Cut, o.h.PredBase, o.h.Epoch, o.h.PredEpoch, o.h.Salt, o.size, o.h.Lineage})
+	}
 	change(&f)
 	t.epoch, t.base, t.durable, t.lowWater = f.Epoch, f.Base, f.Durable, f.LowWater
+	for i, o := range f.Older {
+		h := &t.older[i].h
+		h.Base, h.Cut, h.PredBase, h.Epoch, h.PredEpoch = o.Base, o.Cut, o.PredBase, o.Epoch, o.PredEpoch
+		h.Salt, t.older[i].size, h.Lineage = o.Salt, o.Size, o.Lineage
+	}
+	t.older = t.older[:len(f.Older)]
 	return t.encode()
 }
 
@@ -49,4 +69,12 @@ func ForgeVersion(b []byte) []byte {
 	sum := segment.HeaderSize - 8
 	binary.LittleEndian.PutUint64(b[sum:], xxhash.Sum64(b[:sum]))
 	return b
+}
+
+// Files returns the files of the log, without a reference.
+func (l *Log) Files() (list []io.ReaderAt) {
+	for _, e := range *l.files.Load() {
+		list = append(list, e.f)
+	}
+	return list
 }

@@ -1,11 +1,11 @@
 package wal
 
 import (
+	"io"
 	"sort"
 	"sync/atomic"
 
 	"github.com/fastrestart/frs/segment"
-	"github.com/fastrestart/frs/vfs"
 )
 
 // SegmentInfo describes one segment of the log.
@@ -23,14 +23,20 @@ type SegmentInfo struct {
 // reader one more; the handle is closed with the last. So a file can be removed
 // under its readers, and it is never used for anything else afterwards.
 type file struct {
-	h    segment.Header
+	h    segment.Header // of a lateFile, what TAIL says of it
 	name string
-	f    vfs.File
+	f    readCloser
 	refs atomic.Int32
 	size atomic.Int64
 }
 
-func newFile(h segment.Header, name string, f vfs.File, size int64) *file {
+// readCloser is what is left of a file that takes no more frames.
+type readCloser interface {
+	io.ReaderAt
+	io.Closer
+}
+
+func newFile(h segment.Header, name string, f readCloser, size int64) *file {
 	x := &file{h: h, name: name, f: f}
 	x.refs.Store(1)
 	x.size.Store(size)

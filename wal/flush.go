@@ -98,7 +98,7 @@ func (l *Log) writeOut(w work) error {
 // writeSpan writes one run of frames to the physical segment.
 func (l *Log) writeSpan(sp span) error {
 	at := sp.c.base + LSN(sp.c.written)
-	n, err := l.phys.file.f.WriteAt(sp.b, l.phys.h.Offset(at))
+	n, err := l.phys.spare.f.WriteAt(sp.b, l.phys.h.Offset(at))
 	if err == nil && n != len(sp.b) {
 		err = fmt.Errorf("wal: short write of %d bytes, want %d", n, len(sp.b))
 	}
@@ -154,7 +154,7 @@ func (l *Log) syncOut(w work) error {
 // kernel may have dropped the bytes and a second try would return nil.
 func (l *Log) syncPhys() error {
 	start := time.Now()
-	if err := l.phys.file.f.SyncData(); err != nil {
+	if err := l.phys.spare.f.SyncData(); err != nil {
 		return l.die(fmt.Errorf("wal: sync %s: %w", l.phys.file.name, err))
 	}
 	l.lead.syncs.Add(1)
@@ -213,7 +213,7 @@ func (l *Log) advance(s *pending) error {
 		l.mu.Unlock()
 		l.phys = next
 		l.newestSealed.Store(false)
-		l.publishTail()
+		l.publishTail(l.tailShare())
 		if err := l.poison.Err(); err != nil {
 			return err
 		}

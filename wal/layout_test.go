@@ -131,7 +131,7 @@ func TestFilesThatDoNoHarm(t *testing.T) {
 			b[40]++
 			writeFile(t, fs, path("TAIL"), b)
 		}, true},
-		"TAIL huge":     {func(t *testing.T, fs *memfs.FS) { writeFile(t, fs, path("TAIL"), make([]byte, 1<<20)) }, true},
+		"TAIL huge":     {func(t *testing.T, fs *memfs.FS) { writeFile(t, fs, path("TAIL"), make([]byte, 8<<20)) }, true},
 		"TAIL empty":    {func(t *testing.T, fs *memfs.FS) { writeFile(t, fs, path("TAIL"), nil) }, true},
 		"foreign files": {func(t *testing.T, fs *memfs.FS) { writeFile(t, fs, path("notes.txt"), []byte("mine")) }, true},
 		"a name that is almost a segment's": {func(t *testing.T, fs *memfs.FS) {

@@ -1,9 +1,11 @@
 package wal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/fastrestart/frs/fsync"
 	"github.com/fastrestart/frs/segment"
@@ -38,8 +40,8 @@ type TailReport struct {
 }
 
 // Open opens the log in a directory, or creates one where there is none. It
-// reads the header of each segment, and of the newest one the frames that TAIL
-// does not vouch for: after a clean Close none.
+// reads the header of each segment (but see Options.TrustTail), and of the newest
+// one the frames that TAIL does not vouch for: after a clean Close none.
 //
 // It fails with a *segment.CorruptionError if anything that was durable is
 // missing or damaged there, and then has changed nothing. Other frames are
@@ -149,9 +151,9 @@ type name struct {
 
 func (n name) String() string { return segment.FileName(n.base, n.epoch) }
 
-// younger orders names by age.
-func (n name) younger(m name) bool {
-	return n.epoch > m.epoch || n.epoch == m.epoch && n.base > m.base
+// compare orders names by age.
+func (n name) compare(m name) int {
+	return cmp.Or(cmp.Compare(n.epoch, m.epoch), cmp.Compare(n.base, m.base))
 }
 
 // list reads the directory.
@@ -172,7 +174,7 @@ func (l *Log) list() (*directory, error) {
 			d.warnings = append(d.warnings, fmt.Sprintf("%s is not a file of this log; left alone", s))
 		}
 	}
-	sortNames(d.segments)
+	slices.SortFunc(d.segments, name.compare)
 	tail, found, warn, err := readTail(l)
 	if err != nil {
 		return nil, err

@@ -74,6 +74,11 @@ type Options struct {
 	// called, so that whoever verifies more of it first can refuse it as it was.
 	// Until then it can be read and closed, not written.
 	Held bool
+	// TrustTail makes Open believe what TAIL says of the headers of older
+	// segments, so that it opens as fast with a thousand of them as with one.
+	// They are opened, and their headers checked, when they are first read, or by
+	// [Log.CheckHeaders]. Off by default: Open reads each header.
+	TrustTail bool
 	// Lock takes the lock file LOCK in the directory; shared for ReadOnly, and
 	// then it must exist. Off by default: the owner of the directory above
 	// locks it.

@@ -75,7 +75,7 @@ func (d *directory) checkTail(l *Log, newest name) error {
 	if t.store != l.store {
 		return fmt.Errorf("%w: %s is of store %x, %s of %x", ErrForeign, l.path(tailName), t.store, newest, l.store)
 	}
-	if (name{t.base, t.epoch}).younger(newest) {
+	if (name{t.base, t.epoch}).compare(newest) > 0 {
 		return &segment.CorruptionError{
 			File: l.path(name{t.base, t.epoch}.String()), Offset: -1, LSN: t.base, Last: max(t.durable, t.base),
 			Reason: "the newest segment is missing",
@@ -90,21 +90,21 @@ func (l *Log) openSegment(n name) (*file, error) {
 	bad := func(why string) error {
 		return &segment.CorruptionError{File: path, Offset: -1, LSN: n.base, Reason: why}
 	}
-	info, err := l.fs.Stat(path)
+	f, err := l.fs.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, bad("the segment is missing")
 	}
 	if err != nil {
+		if info, serr := l.fs.Stat(path); serr == nil && info.IsDir {
+			return nil, bad("a directory where a segment file should be")
+		}
 		return nil, fmt.Errorf("wal: %w", err)
 	}
-	if info.IsDir {
-		return nil, bad("a directory where a segment file should be")
+	size, err := f.Size()
+	var h segment.Header
+	if err == nil {
+		h, err = segment.ReadFileHeader(f)
 	}
-	f, err := l.fs.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("wal: %w", err)
-	}
-	h, err := segment.ReadFileHeader(f)
 	if err == nil && (h.Base != n.base || h.Epoch != n.epoch) {
 		err = bad(fmt.Sprintf("its header says %s", segment.FileName(h.Base, h.Epoch)))
 	}
@@ -115,7 +115,7 @@ func (l *Log) openSegment(n name) (*file, error) {
 		}
 		return nil, errors.Join(err, f.Close())
 	}
-	return newFile(h, n.String(), f, info.Size), nil
+	return newFile(h, n.String(), f, size), nil
 }
 
 // adopt takes the log's identity from its newest segment.

@@ -56,7 +56,7 @@ func (s *pending) footerLocked() segment.Footer {
 func (l *Log) writeFooter(s *pending, f segment.Footer) error {
 	s.sealedLen = int64(f.End - s.h.Base)
 	f.Hash = s.hash.Sum64()
-	if _, err := s.file.f.WriteAt(f.Append(nil), s.h.Offset(f.End)); err != nil {
+	if _, err := s.spare.f.WriteAt(f.Append(nil), s.h.Offset(f.End)); err != nil {
 		return l.failed("write footer", err)
 	}
 	return nil
@@ -65,7 +65,7 @@ func (l *Log) writeFooter(s *pending, f segment.Footer) error {
 // trim gives back what the segment did not use. The size need not be durable.
 func (l *Log) trim(s *pending) error {
 	size := segment.HeaderSize + s.sealedLen + segment.FooterSize
-	if err := s.file.f.Truncate(size); err != nil {
+	if err := s.spare.f.Truncate(size); err != nil {
 		return l.failed("truncate "+s.file.name, err)
 	}
 	s.file.size.Store(size)
@@ -175,6 +175,7 @@ func (l *Log) dropFiles(files []*file) {
 
 // unlink removes a file's name and drops the list's reference.
 func (l *Log) unlink(f *file) error {
+	f.settle()
 	err := l.fs.Remove(l.path(f.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -1,0 +1,185 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fastrestart/frs/segment"
+)
+
+// A log of many segments opens in the time of one: TAIL lists what the headers
+// of the older segments say, and with Options.TrustTail their files are opened
+// when something of them is first read.
+
+// outline is what TAIL says of a segment: of its header what is needed without
+// the file, and the file's size.
+type outline struct {
+	h    segment.Header // without LowWater, HighTime and Allocated
+	size int64
+}
+
+func (f *file) outline() outline {
+	o := outline{f.h, f.size.Load()}
+	o.h.LowWater, o.h.HighTime, o.h.Allocated = 0, 0, 0
+	return o
+}
+
+func (o *outline) name() name { return name{o.h.Base, o.h.Epoch} }
+
+// outlines returns those of the segments below base, oldest first; of more than
+// limit the newest.
+func (l *Log) outlines(base LSN, limit int) (list []outline) {
+	for _, e := range *l.files.Load() {
+		if e.h.Base < base {
+			list = append(list, e.outline())
+		}
+	}
+	return list[max(0, len(list)-limit):]
+}
+
+// lateFile is the file of a segment that TAIL lists. It is opened, and its
+// header compared with the list, with the first read.
+type lateFile struct {
+	l    *Log
+	said outline
+
+	mu sync.Mutex // held while it is opened
+	f  atomic.Pointer[file]
+}
+
+// late returns a segment that is not opened yet.
+func (l *Log) late(o outline) *file {
+	return newFile(o.h, o.name().String(), &lateFile{l: l, said: o}, o.size)
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *lateFile) ReadAt(p []byte, off int64) (int, error) {
+	o, err := f.open()
+	if err != nil {
+		return 0, err
+	}
+	return o.f.ReadAt(p, off)
+}
+
+// Close implements io.Closer. Nobody reads any more.
+func (f *lateFile) Close() error {
+	if o := f.f.Load(); o != nil {
+		return o.release()
+	}
+	return nil
+}
+
+func (f *lateFile) open() (*file, error) {
+	if o := f.f.Load(); o != nil {
+		return o, nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if o := f.f.Load(); o != nil {
+		return o, nil
+	}
+	o, err := f.l.openSegment(f.said.name())
+	if err != nil {
+		return nil, f.l.whyAbsent(f.said.h.Base, err)
+	}
+	if err := f.check(o); err != nil {
+		_ = o.release() // it was only read
+		return nil, err
+	}
+	f.f.Store(o)
+	return o, nil
+}
+
+// check compares the file with what TAIL said.
+func (f *lateFile) check(o *file) error {
+	is, path := o.outline(), f.l.path(o.name)
+	switch {
+	case is.h.Store != f.said.h.Store:
+		return fmt.Errorf("%w: %s has store id %x, want %x", ErrForeign, path, is.h.Store, f.said.h.Store)
+	case is.h != f.said.h:
+		return &segment.CorruptionError{File: path, LSN: is.h.Base, Reason: "its header is not the one that TAIL lists"}
+	case is.size < f.said.size:
+		return &segment.CorruptionError{
+			File: path, Offset: is.size, LSN: is.h.LSNAt(max(is.size, segment.HeaderSize)),
+			Reason: fmt.Sprintf("file has %d bytes, TAIL says %d", is.size, f.said.size),
+		}
+	}
+	return nil
+}
+
+// whyAbsent returns err, why a file could not be opened, unless the segment has
+// left the log meanwhile.
+func (l *Log) whyAbsent(base LSN, err error) error {
+	l.mu.Lock()
+	first, list := l.First(), l.files.Load()
+	l.mu.Unlock()
+	switch {
+	case list == nil || slices.ContainsFunc(*list, func(e entry) bool { return e.h.Base == base }):
+		return err
+	case base < first:
+		return fmt.Errorf("%w: LSN %d", ErrReleased, base)
+	default:
+		return fmt.Errorf("%w: LSN %d", ErrBeyondEnd, base)
+	}
+}
+
+// settle opens a file that is to lose its name, if somebody reads it: whoever
+// does so goes on.
+func (f *file) settle() {
+	if late, ok := f.f.(*lateFile); ok && f.refs.Load() > 1 {
+		_, _ = late.open() // the reader will meet the error
+	}
+}
+
+// CheckHeaders opens the segments that Open believed TAIL about, and returns
+// what Open would have found: an error for the first segment whose header or
+// size is not as listed, that is damaged, or another store's. It does nothing
+// unless Options.TrustTail is set.
+func (l *Log) CheckHeaders(ctx context.Context) error {
+	list := l.acquireAll()
+	defer list.release()
+	return checkHeaders(ctx, list)
+}
+
+func checkHeaders(ctx context.Context, list fileList) error {
+	return together(len(list), func(i int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if late, ok := list[i].f.(*lateFile); ok {
+			_, err := late.open()
+			return err
+		}
+		return nil
+	})
+}
+
+// openAtOnce is how many files are opened together: one whose name and header
+// are not in the page cache costs several reads of the disk, each as long as
+// thousands of frames.
+const openAtOnce = 32
+
+// together runs f for 0 to n-1, many at a time, and returns the error of the
+// lowest.
+func together(n int, f func(i int) error) error {
+	errs := make([]error, n)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range min(openAtOnce, n) {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = f(i)
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
