@@ -184,7 +184,7 @@ func scan(t *testing.T, file []byte, h segment.Header, o segment.ScanOptions) ([
 			return frames, s
 		}
 		f.Payload, f.Bytes = bytes.Clone(f.Payload), bytes.Clone(f.Bytes)
-		frames = append(frames, f)
+		frames = append(frames, *f)
 	}
 }
 

@@ -123,14 +123,14 @@ func NewCell(a *offheap.Arena, s CellSpec) (offheap.Ref, error) {
 	if err != nil {
 		return 0, err
 	}
-	FillCell(a, ref, s)
+	FillCell(a, ref, &s)
 	return ref, nil
 }
 
 // FillCell makes an allocation of s.Size() bytes a cell.
 //
 // REQUIRES: the limits stated in CellSpec
-func FillCell(a *offheap.Arena, ref offheap.Ref, s CellSpec) {
+func FillCell(a *offheap.Arena, ref offheap.Ref, s *CellSpec) {
 	p := a.Ptr(ref)
 	flags := s.Flags &^ layoutFlags
 	valueLen := len(s.Value)

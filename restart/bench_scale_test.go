@@ -57,13 +57,14 @@ func BenchmarkMemory(b *testing.B) {
 // BenchmarkLoad measures an eager open from an image, everything in memory at
 // the end, beside a plain scan of the same log files in 1 MiB reads.
 func BenchmarkLoad(b *testing.B) {
-	for _, n := range benchSizes() {
-		dir := filledStore(b, n)
+	for _, c := range loadSizes() {
+		n := c.entries
+		dir := filledStore(b, n, c.value)
 		files, err := filepath.Glob(filepath.Join(dir, "gen-*", "log", "*.seg"))
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Run(fmt.Sprintf("raw/n=%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("raw/n=%d,value=%d", n, c.value), func(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
 				dropCaches(b)
@@ -71,7 +72,7 @@ func BenchmarkLoad(b *testing.B) {
 				b.SetBytes(scanRaw(b, files))
 			}
 		})
-		b.Run(fmt.Sprintf("store/n=%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("store/n=%d,value=%d", n, c.value), func(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
 				dropCaches(b)
@@ -92,7 +93,16 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-func filledStore(b *testing.B, n int) string {
+// loadSizes are numbers of entries and sizes of values.
+func loadSizes() []struct{ entries, value int } {
+	list := []struct{ entries, value int }{{300_000, 1024}}
+	for _, n := range benchSizes() {
+		list = append(list, struct{ entries, value int }{n, benchValue})
+	}
+	return list
+}
+
+func filledStore(b *testing.B, n, size int) string {
 	b.Helper()
 	dir := b.TempDir()
 	st, err := restart.Open(dir, restart.Options{Durability: restart.Never, Compaction: restart.NoCompaction, RestartBudget: time.Hour})
@@ -103,7 +113,7 @@ func filledStore(b *testing.B, n int) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	fill(b, r, n)
+	fillValues(b, r, n, size)
 	if err := st.Close(); err != nil {
 		b.Fatal(err)
 	}

@@ -40,7 +40,13 @@ func benchStore(b *testing.B, o restart.Options) (*restart.Store, *restart.Regio
 
 func fill(b *testing.B, r *restart.Region, n int) {
 	b.Helper()
-	value := make([]byte, benchValue)
+	fillValues(b, r, n, benchValue)
+}
+
+// fillValues puts n entries with values of a size.
+func fillValues(b *testing.B, r *restart.Region, n, size int) {
+	b.Helper()
+	value := make([]byte, size)
 	var key []byte
 	for i := range n {
 		key = benchKey(key, uint64(i))

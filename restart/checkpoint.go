@@ -88,17 +88,17 @@ func (st *Store) Checkpoint(ctx context.Context) error {
 	start := time.Now()
 	st.opts.Events.checkpointBegin()
 	info, err := st.writeImage(ctx)
+	if err == nil {
+		st.metrics.checkpoints.Add(1)
+		st.checkpoint.mu.Lock()
+		st.checkpoint.last, st.checkpoint.late = info, false
+		st.checkpoint.mu.Unlock()
+		err = st.removeOldImages()
+	}
 	st.opts.Events.checkpointEnd(CheckpointInfo{
 		From: info.from, To: info.to, Bytes: info.size, Took: time.Since(start), Err: err,
 	})
-	if err != nil {
-		return st.logError(err)
-	}
-	st.metrics.checkpoints.Add(1)
-	st.checkpoint.mu.Lock()
-	st.checkpoint.last, st.checkpoint.late = info, false
-	st.checkpoint.mu.Unlock()
-	return nil
+	return st.logError(err)
 }
 
 // changedSinceImage says whether data was appended since the newest image.
@@ -111,13 +111,13 @@ func (st *Store) changedSinceImage() bool {
 	return st.checkpoint.last.to == 0 || int64(st.log.Metrics().Records) != st.checkpoint.last.records
 }
 
-// writeImage writes, syncs and publishes an image, and removes old ones.
+// writeImage writes, syncs and publishes an image.
 func (st *Store) writeImage(ctx context.Context) (info imageInfo, err error) {
 	dir := st.images.Dir
 	if err := st.fs.MkdirAll(dir); err != nil {
 		return info, err
 	}
-	if err := st.loadParts(); err != nil {
+	if err := st.loadParts(ctx); err != nil {
 		return info, err
 	}
 	tmp := filepath.Join(dir, "image"+fsync.TempSuffix)
@@ -135,10 +135,7 @@ func (st *Store) writeImage(ctx context.Context) (info imageInfo, err error) {
 	if err := st.fs.Rename(tmp, filepath.Join(dir, images.Name(info.to, info.epoch))); err != nil {
 		return info, errors.Join(err, st.fs.Remove(tmp))
 	}
-	if err := st.fs.SyncDir(dir); err != nil {
-		return info, err
-	}
-	return info, st.removeOldImages()
+	return info, st.fs.SyncDir(dir)
 }
 
 // fillImage copies the catalogue and every part, and waits until the log is
@@ -315,14 +312,15 @@ func (st *Store) PredictedRestart() time.Duration {
 	return st.checkpoint.predict(st.log.First(), st.log.End())
 }
 
-// opened takes in what an open found and how fast it was.
-func (c *checkpointer) opened(im *openImage, rep RecoveryReport) {
+// opened takes in what an open found, the records behind the newest image among
+// it, and how fast it was.
+func (c *checkpointer) opened(im *openImage, behind int64, rep RecoveryReport) {
 	if im != nil {
 		c.last = imageInfo{from: LSN(im.From), to: LSN(im.To), epoch: im.Epoch, size: im.Size}
 		for i := range im.Regions {
 			c.last.parts += int64(len(im.Regions[i].Parts))
 		}
-		if rep.Records > 0 {
+		if behind > 0 {
 			c.last.records = -1
 		}
 	}

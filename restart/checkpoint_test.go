@@ -246,3 +246,41 @@ func TestCheckpointFails(t *testing.T) {
 		t.Errorf("only %d checkpoints failed", fails)
 	}
 }
+
+// TestOldImageStays: an old image cannot be removed. The checkpoint says so; the
+// new image counts all the same, and the old one goes with the next.
+func TestOldImageStays(t *testing.T) {
+	m := memfs.New()
+	e := errfs.Wrap(m)
+	st, err := restart.Open(dir, small(e))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := region(t, st, "r")
+	for _, k := range []string{"first", "second"} {
+		put(t, r, k, "value")
+		checkpoint(t, st)
+	}
+	boom := errors.New("boom")
+	e.Inject(errfs.Rule{Kinds: errfs.Remove, Name: "*.img", Err: boom})
+	put(t, r, "third", "value")
+	if err := st.Checkpoint(t.Context()); !errors.Is(err, boom) {
+		t.Errorf("checkpoint: %v", err)
+	}
+	if n := len(filesLike(t, m, "*.img")); n != 3 {
+		t.Errorf("%d images, want 3", n)
+	}
+	written := st.Metrics().Checkpoints
+	checkpoint(t, st)
+	if again := st.Metrics().Checkpoints; written != 3 || again != written {
+		t.Errorf("%d images written, then %d, and nothing had changed", written, again)
+	}
+	put(t, r, "fourth", "value")
+	checkpoint(t, st)
+	if n := len(filesLike(t, m, "*.img")); n != 2 {
+		t.Errorf("%d images, want 2", n)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -140,7 +140,7 @@ func (st *Store) compactFront(ctx context.Context, n int, t *throttle) (err erro
 	defer st.compact.cycle.Unlock()
 	// No segment goes before every part of the image was read and verified: a
 	// damaged one is rebuilt.
-	if err := st.loadParts(); err != nil {
+	if err := st.loadParts(ctx); err != nil {
 		return err
 	}
 	segs := st.log.Segments()
@@ -211,13 +211,14 @@ func (m *mover) segment(ctx context.Context, seg wal.SegmentInfo, t *throttle) e
 	}
 }
 
-func (m *mover) frame(f segment.Frame) error {
-	return m.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
-		switch o.Kind {
+func (m *mover) frame(f *segment.Frame) error {
+	var x operation
+	return m.st.eachOp(f, &x, func() error {
+		switch x.Kind {
 		case op.KindPut:
-			return m.put(position{lsn: f.LSN, inBatch: spec.InBatch, op: spec.Op, valueLen: len(o.Value)}, o)
+			return m.put(position{lsn: f.LSN, inBatch: x.cell.InBatch, op: x.cell.Op, valueLen: len(x.Value)}, x.Op)
 		case op.KindRegionCreate:
-			return m.st.moveCatalog(o.Region, f.LSN, firstVersion(o, f.LSN))
+			return m.st.moveCatalog(x.Region, f.LSN, firstVersion(x.Op, f.LSN))
 		}
 		return nil // deletes, clears and drops are never live
 	})

@@ -1,6 +1,7 @@
 package restart
 
 import (
+	"context"
 	"encoding/binary"
 	"math/bits"
 
@@ -50,7 +51,7 @@ func mix(a, b uint64) uint64 {
 // against an adversary.
 func (r *Region) ContentHash() ([16]byte, error) {
 	var out [16]byte
-	if err := r.loadAll(); err != nil {
+	if err := r.loadAll(context.Background()); err != nil {
 		return out, err
 	}
 	var sum contentSum

@@ -165,7 +165,9 @@ func (r *crashRun) demandContent(t *testing.T, rep crashtest.Report) {
 	atLeast("gone on", r.goneOn.Load(), 1)
 	atLeast("compacted after a crash", r.compacted.Load(), 1)
 	atLeast("crashed after a crash", r.crashedAgain.Load(), 1)
-	atLeast("opened from an image", r.fromImage.Load(), 1)
+	if r.o.Load != restart.Eager || r.o.Compression != 0 { // or it takes everything from the log
+		atLeast("opened from an image", r.fromImage.Load(), 1)
+	}
 	atLeast("segments collected", m.compacted, 2)
 	atLeast("records moved", m.moved, 1)
 	atLeast("images", m.images, 1)

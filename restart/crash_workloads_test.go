@@ -51,7 +51,7 @@ func plans() []plan {
 		return o
 	}
 	tight := with(func(o *restart.Options) { o.MemoryLimit, o.SegmentSize = 1<<20, 512<<10 })
-	s2 := with(func(o *restart.Options) { o.Compression = restart.CompressS2 })
+	s2 := with(func(o *restart.Options) { o.Compression, o.Load = restart.CompressS2, restart.Eager }) // from the image
 	zstd := with(func(o *restart.Options) { o.Compression = restart.CompressZstd })
 	keysOnly := with(func(o *restart.Options) { o.Load = restart.KeysOnly })
 	eager := with(func(o *restart.Options) { o.Load = restart.Eager })

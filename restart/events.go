@@ -66,6 +66,12 @@ type LoadInfo struct {
 	Remaining   time.Duration
 }
 
+// advance adds n bytes to what was done in the time since the beginning.
+func (i *LoadInfo) advance(n int64, since time.Duration) {
+	i.Done += n
+	i.Remaining = time.Duration(float64(since) / float64(i.Done) * float64(i.Total-i.Done))
+}
+
 func (e Events) loadProgress(i LoadInfo) {
 	if e.LoadProgress != nil {
 		e.LoadProgress(i)

@@ -51,11 +51,15 @@ func (st *Store) openImage(name string) (*openImage, error) {
 	return &openImage{Image: im, name: name}, nil
 }
 
-// adopt takes the regions of an image into a recovery, their parts unread.
-func (rec *recovery) adopt(im *openImage) error {
+// outlive takes over what an image knows that the log may not know any more.
+func (rec *recovery) outlive(im *openImage) {
 	st := rec.st
 	st.catalog.nextID = max(st.catalog.nextID, im.NextRegion)
 	st.clock.start(max(st.clock.now(), im.Time))
+}
+
+// adopt takes the regions of an image into a recovery, their parts unread.
+func (rec *recovery) adopt(im *openImage) error {
 	im.left.Store(1) // this function's
 	for i := range im.Regions {
 		from := &im.Regions[i]
@@ -75,7 +79,10 @@ func (rec *recovery) adopt(im *openImage) error {
 
 // attach makes the parts of an image the region's.
 func (r *Region) attach(im *openImage, from *index.ImageRegion) {
-	r.lazy = &lazyRegion{image: im, bits: from.PartBits, dead: max(r.st.log.First(), r.floor), parts: make([]lazyPart, len(from.Parts))}
+	r.lazy = &lazyRegion{
+		image: im, bits: from.PartBits, parts: make([]lazyPart, len(from.Parts)), rebuilt: rebuilt{region: r},
+		dead: max(r.st.log.First(), r.floor),
+	}
 	per := len(from.Parts) / numShards
 	for i, at := range from.Parts {
 		p := &r.lazy.parts[i]

@@ -1,6 +1,7 @@
 package restart
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -95,11 +96,16 @@ func (l *lazyRegion) loadedLocked(h uint64) bool { return l.parts[index.Part(h, 
 func (r *Region) shardOfPart(n int) *shard { return &r.shards[n*numShards/len(r.lazy.parts)] }
 
 // loadAll loads every part of the region that is not loaded yet.
-func (r *Region) loadAll() error {
+func (r *Region) loadAll(ctx context.Context) error {
 	if r.lazy == nil || r.lazy.left.Load() == 0 {
 		return nil
 	}
-	return parallel(numShards, r.loadShard)
+	return parallel(numShards, func(n int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return r.loadShard(n)
+	})
 }
 
 // loadShard loads the parts of one shard.
@@ -157,7 +163,7 @@ func (r *Region) loadPartOnce(n int) (damage, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if err := r.usable(); err != nil || p.loaded { // cleared meanwhile
-		freeReplayed(entries)
+		r.freeReplayed(entries)
 		return damage, err
 	}
 	return damage, r.applyPart(sh, p, entries)
@@ -216,7 +222,7 @@ func (r *Region) readPart(n int) (entries []replayed, damage, err error) {
 			r.lazy.rebuilt.forget(n)
 			return entries, nil, nil
 		}
-		freeReplayed(entries)
+		r.freeReplayed(entries)
 		if !errors.Is(err, index.ErrImage) {
 			return nil, nil, err
 		}
@@ -242,10 +248,11 @@ func (r *Region) decodePart(b []byte, n int, dead LSN) ([]replayed, error) {
 		if LSN(e.LSN) < dead {
 			continue
 		}
-		p, err := build.cell(index.CellSpec{
+		p := replayed{hash: index.HashKey(e.Key), put: true}
+		err = build.cell(&p, &index.CellSpec{
 			Key: e.Key, LSN: e.LSN, Expiry: e.Expiry, Op: e.Op, InBatch: e.InBatch,
 			NoValue: true, ValueLen: e.ValueLen, ValueHash: e.ValueHash,
-		}, true)
+		})
 		if err != nil {
 			return entries, err
 		}
@@ -254,10 +261,10 @@ func (r *Region) decodePart(b []byte, n int, dead LSN) ([]replayed, error) {
 	return entries, nil
 }
 
-func freeReplayed(list []replayed) {
+func (r *Region) freeReplayed(list []replayed) {
 	for i := range list {
-		if p := &list[i]; p.ref != 0 {
-			index.FreeCell(p.region.arena, p.ref)
+		if ref := list[i].ref; ref != 0 {
+			index.FreeCell(r.arena, ref)
 		}
 	}
 }
@@ -275,7 +282,7 @@ func (r *Region) abandonParts() {
 		if p.loaded {
 			continue
 		}
-		freeReplayed(p.queue)
+		r.freeReplayed(p.queue)
 		p.loaded, p.queue = true, nil
 		n++
 	}

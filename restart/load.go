@@ -16,10 +16,10 @@ func (st *Store) load(ctx context.Context) error {
 	if err := st.log.CheckHeaders(ctx); ctx.Err() == nil {
 		st.loadFailed(err)
 	}
-	if err := st.loadParts(); err != nil {
+	if err := st.loadParts(ctx); err != nil {
 		return err
 	}
-	if err := st.orderRegions(); err != nil {
+	if err := st.orderRegions(ctx); err != nil {
 		return err
 	}
 	if st.opts.Load != KeysOnly && st.Recovery().Rung != RungFullScan {
@@ -62,9 +62,9 @@ func pauseFor(ctx context.Context, d time.Duration) {
 }
 
 // loadParts loads every part of every region.
-func (st *Store) loadParts() error {
+func (st *Store) loadParts(ctx context.Context) error {
 	for _, r := range st.catalog.all() {
-		if err := r.loadAll(); err != nil && !errors.Is(err, ErrDropped) {
+		if err := r.loadAll(ctx); err != nil && !errors.Is(err, ErrDropped) {
 			return err
 		}
 	}
@@ -73,8 +73,11 @@ func (st *Store) loadParts() error {
 }
 
 // orderRegions builds the order of the regions that are kept in order.
-func (st *Store) orderRegions() error {
+func (st *Store) orderRegions(ctx context.Context) error {
 	for _, r := range st.catalog.all() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if !r.Options().Ordered {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -205,7 +206,11 @@ func TestLoadModes(t *testing.T) {
 			if mode == restart.Eager && len(loaded) == 0 {
 				t.Error("Open returned before everything was loaded")
 			}
-			if rep := <-loaded; rep.Loaded <= 0 || rep.Rung != restart.RungCleanImage || rep.Entries != 1000 {
+			rung := restart.RungCleanImage
+			if mode == restart.Eager {
+				rung = restart.RungFullScan // the quickest way to everything
+			}
+			if rep := <-loaded; rep.Loaded <= 0 || rep.Rung != rung || rep.Entries != 1000 {
 				t.Errorf("%v, loaded in %v", rep, rep.Loaded)
 			}
 			if rep := st.Recovery(); rep.OpenTook <= 0 || rep.OpenTook < rep.Took || rep.FirstRead != 0 ||
@@ -236,6 +241,66 @@ func TestLoadModes(t *testing.T) {
 				t.Errorf("%d values read from the log", faults)
 			}
 		})
+	}
+}
+
+// TestEagerByImage: where memory has no room for what the log holds, an eager load
+// takes the keys from the image, and as many values as there is room for.
+func TestEagerByImage(t *testing.T) {
+	fsys, want := imaged(t, 5000)
+	o := small(fsys)
+	o.Load, o.MemoryLimit = restart.Eager, 1<<20
+	var last restart.LoadInfo
+	o.Events.LoadProgress = func(i restart.LoadInfo) { last = i }
+	st := open(t, fsys, o)
+	if rep := st.Recovery(); rep.Rung != restart.RungCleanImage || rep.Loaded <= 0 || rep.Entries != 5000 {
+		t.Errorf("%v, loaded in %v", rep, rep.Loaded)
+	}
+	if last.Done <= 0 || last.Done > last.Total {
+		t.Errorf("progress %+v", last)
+	}
+	m := st.Metrics()
+	if m.LogBytes*4 < m.MemoryLimit*3 || m.MemoryUsed > m.MemoryLimit || m.MemoryUsed < m.MemoryLimit/2 {
+		t.Errorf("%d bytes of log, %d of %d in memory", m.LogBytes, m.MemoryUsed, m.MemoryLimit)
+	}
+	got, err := read(st)
+	if err != nil || diff(got, want) != "" {
+		t.Errorf("%v %s", err, diff(got, want))
+	}
+}
+
+// TestEagerWritesNoImage: an eager open that took everything from the log knows
+// which image there is: a close writes another only if something was written.
+func TestEagerWritesNoImage(t *testing.T) {
+	fsys, _ := imaged(t, 1000)
+	o := small(fsys)
+	o.Load = restart.Eager
+	before := filesLike(t, fsys, "*.img")
+	for _, write := range []bool{false, true} {
+		st := open(t, fsys, o)
+		if write {
+			put(t, region(t, st, "a"), "more", "value")
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if changed := !slices.Equal(filesLike(t, fsys, "*.img"), before); changed != write {
+			t.Errorf("written %v: images %v, were %v", write, filesLike(t, fsys, "*.img"), before)
+		}
+	}
+	killed := fsys.KillClone()
+	st := open(t, killed, o)
+	put(t, region(t, st, "a"), "and more", "value")
+	if err := st.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	killed = killed.KillClone()
+	before = filesLike(t, killed, "*.img")
+	if err := open(t, killed, o).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Equal(filesLike(t, killed, "*.img"), before) {
+		t.Errorf("images %v, and a record behind them", before)
 	}
 }
 

@@ -72,7 +72,7 @@ func (st *Store) evict(n int64) error {
 			}
 			// Records that wait for their part are in no table yet. A part
 			// that cannot be loaded is the error of whoever looks at it.
-			_ = st.loadParts()
+			_ = st.loadParts(context.Background())
 			if l := st.loader.Load(); l != nil {
 				l.end()
 			}

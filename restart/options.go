@@ -124,7 +124,7 @@ const (
 	// in the background.
 	Lazy LoadMode = iota
 	// Eager: Open returns when everything is loaded that the memory limit
-	// has room for.
+	// has room for. It reads the whole log, and no image unless memory is short.
 	Eager
 	// KeysOnly: keys are loaded in the background, values when they are read.
 	KeysOnly

@@ -1,6 +1,7 @@
 package restart
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -122,7 +123,7 @@ func (o *order) ensure(r *Region) error {
 // emptied meanwhile.
 // REQUIRES: o.building is held.
 func (o *order) build(r *Region) error {
-	if err := r.loadAll(); err != nil {
+	if err := r.loadAll(context.Background()); err != nil {
 		return err
 	}
 	r.lockAll()

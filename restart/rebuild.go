@@ -19,7 +19,8 @@ import (
 // rebuilt are parts of a region that were rebuilt together with another, until
 // they are loaded.
 type rebuilt struct {
-	scan sync.Mutex // held through a rebuild
+	region *Region
+	scan   sync.Mutex // held through a rebuild
 
 	mu     sync.Mutex
 	parts  map[int][]replayed
@@ -38,7 +39,7 @@ func (b *rebuilt) take(n int) ([]replayed, bool) {
 // forget frees a part that the image gave after all.
 func (b *rebuilt) forget(n int) {
 	list, _ := b.take(n)
-	freeReplayed(list)
+	b.region.freeReplayed(list)
 }
 
 // keep keeps parts until they are taken, in the place of those kept before: what
@@ -47,10 +48,10 @@ func (b *rebuilt) keep(parts map[int][]replayed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		freeParts(parts)
+		b.region.freeParts(parts)
 		return
 	}
-	freeParts(b.parts)
+	b.region.freeParts(b.parts)
 	b.parts = parts
 }
 
@@ -58,14 +59,14 @@ func (b *rebuilt) keep(parts map[int][]replayed) {
 func (b *rebuilt) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	freeParts(b.parts)
+	b.region.freeParts(b.parts)
 	b.parts, b.closed = nil, true
 }
 
 // freeParts empties the lists of parts.
-func freeParts(parts map[int][]replayed) {
+func (r *Region) freeParts(parts map[int][]replayed) {
 	for n, list := range parts {
-		freeReplayed(list)
+		r.freeReplayed(list)
 		parts[n] = nil
 	}
 }
@@ -85,11 +86,11 @@ func (r *Region) rebuildPart(n int) ([]replayed, error) {
 		_ = older.Close() // it was only read
 	}
 	if older != nil && err != nil { // perhaps the image's: the log has it all
-		freeParts(parts)
+		r.freeParts(parts)
 		err = r.rebuild(nil, parts)
 	}
 	if err != nil {
-		freeParts(parts)
+		r.freeParts(parts)
 		return nil, err
 	}
 	list := parts[n]
@@ -269,16 +270,18 @@ func (c *collector) image(im *openImage, dead LSN) error {
 }
 
 // frame adds the records that are in one frame.
-func (c *collector) frame(f segment.Frame) error {
+func (c *collector) frame(f *segment.Frame) error {
 	r := c.region
-	return r.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
-		if o.Region != r.id || o.Kind != op.KindPut && o.Kind != op.KindDelete {
+	var x operation
+	return r.st.eachOp(f, &x, func() error {
+		if x.Region != r.id || x.Kind != op.KindPut && x.Kind != op.KindDelete {
 			return nil
 		}
-		if _, ok := c.parts[index.Part(index.HashKey(o.Key), r.lazy.bits)]; !ok {
+		p := replayed{hash: index.HashKey(x.Key)}
+		if _, ok := c.parts[index.Part(p.hash, r.lazy.bits)]; !ok {
 			return nil
 		}
-		p, err := c.record(f.LSN, o, spec)
+		err := c.record(&p, &x)
 		if err == nil {
 			c.add(p)
 		}

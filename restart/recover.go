@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +12,6 @@ import (
 	"github.com/fastrestart/frs/index"
 	"github.com/fastrestart/frs/internal/op"
 	"github.com/fastrestart/frs/offheap"
-	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/wal"
 )
 
@@ -40,6 +37,10 @@ type recovery struct {
 	segments []*decoded // of the last round, for their memory
 	records  atomic.Int64
 	bytes    atomic.Int64
+
+	imageFrom LSN          // where the newest image that fits was begun, used or not
+	behind    atomic.Int64 // records from there on
+	loading   *LoadInfo    // of an eager load from the log alone
 }
 
 // recovering is a region of which records were seen, its creation perhaps not
@@ -48,31 +49,6 @@ type recovering struct {
 	*Region
 	created bool
 	dropped bool
-}
-
-// replayed is one record, decoded: a put with its cell, or a delete with a
-// cell that holds the key.
-type replayed struct {
-	hash   uint64
-	lsn    LSN
-	region *Region
-	ref    offheap.Ref
-	put    bool
-	share  share
-}
-
-// decoded is what one segment held.
-type decoded struct {
-	shards   [numShards][]replayed
-	controls []control
-}
-
-// reset empties d and keeps its memory.
-func (d *decoded) reset() {
-	for n := range d.shards {
-		d.shards[n] = d.shards[n][:0]
-	}
-	d.controls = d.controls[:0]
 }
 
 // control is a record about a whole region: creation, drop, clear.
@@ -92,34 +68,59 @@ func (st *Store) recover(ctx context.Context) error {
 		return err
 	}
 	rep.Reason = reason
-	if err := rec.run(im); err != nil {
+	all := im != nil && st.loadsByScan()
+	if err := rec.run(im, all); err != nil {
 		rec.abandon()
 		return err
 	}
-	if im != nil {
-		rep.Rung, rep.Image = rungOf(older, rec.records.Load()), im.name
+	switch {
+	case all:
+		rep.Reason = "everything is to be loaded, and the log is read for that anyway"
+	case im != nil:
+		rep.Rung, rep.Image = rungOf(older, rec.behind.Load()), im.name
 	}
 	rec.fill(&rep)
 	rep.Took = time.Since(start)
 	st.recoveredEnd = st.log.End()
-	st.checkpoint.opened(im, rep)
+	st.checkpoint.opened(im, rec.behind.Load(), rep)
 	st.report.set(rep)
 	return nil
 }
 
-// run adopts the image, if there is one, and replays the log behind it.
-func (rec *recovery) run(im *openImage) error {
+// run adopts the image, if there is one, and replays the log behind it; or it
+// replays all of the log.
+func (rec *recovery) run(im *openImage, all bool) error {
 	from := rec.st.log.First()
 	if im != nil {
+		rec.imageFrom = max(from, LSN(im.From))
+		rec.outlive(im)
+	}
+	switch {
+	case all:
+		if err := im.Close(); err != nil {
+			return err
+		}
+	case im != nil:
 		if err := rec.adopt(im); err != nil {
 			return err
 		}
-		from = max(from, LSN(im.From))
+		from = rec.imageFrom
+	}
+	if rec.st.opts.Load == Eager && (all || im == nil) {
+		rec.loading = &LoadInfo{Total: int64(rec.st.log.End() - from)}
 	}
 	if err := rec.scan(from); err != nil {
 		return err
 	}
 	return rec.finish()
+}
+
+// loadsByScan reports whether one look at the whole log is the quickest way to
+// everything: an eager load reads all of it, and needs neither the image nor a
+// second cell for each entry if memory has room for what the log holds.
+func (st *Store) loadsByScan() bool {
+	bytes := int64(st.log.End() - st.log.First())
+	return st.opts.Load == Eager && st.opts.Compression == wal.None && bytes <= st.pool.Limit()/4*3
 }
 
 // abandon lets go of the image that regions of a failed recovery hold.
@@ -131,6 +132,7 @@ func (rec *recovery) abandon() {
 
 // scan replays the log from a position to its end.
 func (rec *recovery) scan(from LSN) error {
+	start := time.Now()
 	var segs []wal.SegmentInfo
 	for _, s := range rec.st.log.Segments() {
 		if s.End > from {
@@ -148,6 +150,10 @@ func (rec *recovery) scan(from LSN) error {
 			return err
 		}
 		segs = segs[n:]
+		if rec.loading != nil {
+			rec.loading.advance(int64(size), time.Since(start))
+			rec.st.opts.Events.loadProgress(*rec.loading)
+		}
 	}
 	return nil
 }
@@ -176,7 +182,8 @@ func (rec *recovery) round(segs []wal.SegmentInfo) error {
 		for _, d := range list {
 			for i := range d.shards[n] {
 				p := &d.shards[n][i]
-				if err := p.region.replayOrQueue(&p.region.shards[n], p); err != nil {
+				r := d.regions[p.at]
+				if err := r.replayOrQueue(&r.shards[n], p); err != nil {
 					return err
 				}
 			}
@@ -185,11 +192,12 @@ func (rec *recovery) round(segs []wal.SegmentInfo) error {
 	})
 }
 
-// parallel runs f for 0 to n-1 on every processor and returns the first error.
+// parallel runs f for 0 to n-1, two calls for each processor at a time: one works
+// while the other waits for the disk. It returns the first error.
 func parallel(n int, f func(i int) error) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	errs := make([]error, min(n, runtime.GOMAXPROCS(0)))
+	errs := make([]error, min(n, workers()))
 	for w := range errs {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
@@ -204,121 +212,7 @@ func parallel(n int, f func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// decode reads one segment into d.
-func (rec *recovery) decode(d *decoded, seg wal.SegmentInfo) error {
-	known := make(map[uint32]*builder)
-	defer func() {
-		for _, b := range known {
-			b.close()
-		}
-	}()
-	s := rec.st.log.Scan(seg.Base, seg.End)
-	defer s.Close()
-	for {
-		if err := rec.ctx.Err(); err != nil {
-			return err
-		}
-		f, err := s.Next()
-		if err == io.EOF {
-			rec.bytes.Add(int64(seg.End - seg.Base))
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if f.Kind != segment.Data {
-			continue
-		}
-		if err := rec.frame(d, known, f); err != nil {
-			return fmt.Errorf("%s, LSN %d: %w", seg.Name, f.LSN, err)
-		}
-	}
-}
-
-// frame decodes one frame into d. known are the regions seen.
-func (rec *recovery) frame(d *decoded, known map[uint32]*builder, f segment.Frame) error {
-	rec.records.Add(1)
-	return rec.st.eachOp(f, func(o op.Op, spec index.CellSpec) error {
-		return rec.record(d, known, f.LSN, o, spec)
-	})
-}
-
-// eachOp calls fn for each operation of a frame, with where in a batch it is.
-func (st *Store) eachOp(f segment.Frame, fn func(op.Op, index.CellSpec) error) error {
-	o, err := op.Decode(f.Payload)
-	if err != nil {
-		return st.readError(f.LSN, err)
-	}
-	if o.Kind != op.KindBatch {
-		return fn(o, index.CellSpec{})
-	}
-	n := uint32(0)
-	for o, err := range o.Batch.All() {
-		if err != nil {
-			return st.readError(f.LSN, err)
-		}
-		if err := fn(o, index.CellSpec{InBatch: true, Op: n}); err != nil {
-			return err
-		}
-		n++
-	}
-	return nil
-}
-
-// record takes in one operation; spec says where in a batch it stood.
-func (rec *recovery) record(d *decoded, known map[uint32]*builder, lsn LSN, o op.Op, spec index.CellSpec) error {
-	b := known[o.Region]
-	if b == nil {
-		b = rec.region(o.Region).builder()
-		known[o.Region] = b
-	}
-	if o.Kind != op.KindPut && o.Kind != op.KindDelete {
-		o.Name = strings.Clone(o.Name)
-		d.controls = append(d.controls, control{lsn, o})
-		return nil
-	}
-	p, err := b.record(lsn, o, spec)
-	if err != nil {
-		return err
-	}
-	n := shardOf(p.hash)
-	d.shards[n] = append(d.shards[n], p)
-	return nil
-}
-
-// builder makes cells for many records of a region. It must be closed.
-type builder struct {
-	region *Region
-	stash  *offheap.Stash
-}
-
-func (r *Region) builder() *builder { return &builder{r, r.arena.NewStash()} }
-
-func (b *builder) close() { b.stash.Close() }
-
-// record gives a record its cell. A value that does not fit the memory limit
-// stays in the log.
-func (b *builder) record(lsn LSN, o op.Op, spec index.CellSpec) (replayed, error) {
-	spec.Key, spec.Value, spec.ValueLen = o.Key, o.Value, len(o.Value)
-	spec.LSN, spec.Expiry = uint64(lsn), o.Expiry
-	st := b.region.st
-	if st.opts.Load == KeysOnly || st.pool.Used()+int64(len(o.Value)) > st.pool.Limit() {
-		spec.NoValue, spec.ValueHash = true, index.HashValue(o.Value)
-	}
-	return b.cell(spec, o.Kind == op.KindPut)
-}
-
-// cell makes a cell and takes its share of the sums while its bytes are in the
-// processor's cache.
-func (b *builder) cell(spec index.CellSpec, put bool) (replayed, error) {
-	r := b.region
-	ref, err := b.stash.Alloc(spec.Size())
-	if err != nil {
-		return replayed{}, err
-	}
-	index.FillCell(r.arena, ref, spec)
-	return replayed{hash: index.HashKey(spec.Key), lsn: LSN(spec.LSN), region: r, ref: ref, put: put, share: r.shareOf(ref)}, nil
-}
+func workers() int { return 2 * runtime.GOMAXPROCS(0) }
 
 // region returns the region of that id, made known if it is new.
 func (rec *recovery) region(id uint32) *recovering {

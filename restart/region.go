@@ -1,6 +1,7 @@
 package restart
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func (r *Region) Options() RegionOptions {
 // until they are swept. After an open it loads the keys that are not loaded yet.
 func (r *Region) Len() int {
 	n := 0
-	_ = r.loadAll() // what cannot be read is an error of Get
+	_ = r.loadAll(context.Background()) // what cannot be read is an error of Get
 	for i := range r.shards {
 		sh := &r.shards[i]
 		sh.mu.RLock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,7 +53,7 @@ func (st *Store) loadValues(ctx context.Context) error {
 	for _, r := range st.catalog.all() {
 		l.regions[r.id] = r
 	}
-	l.piece = min(maxPiece, st.pool.Limit()/int64(pieceShare*runtime.GOMAXPROCS(0)))
+	l.piece = min(maxPiece, st.pool.Limit()/int64(pieceShare*workers()))
 	l.info.Total = int64(st.recoveredEnd - st.log.First())
 	segs := st.log.Segments()
 	return parallel(len(segs), func(i int) error {
@@ -74,8 +73,7 @@ func (st *Store) loadValues(ctx context.Context) error {
 // progress tells how far the loading has come.
 func (l *loader) progress(n int64) {
 	l.mu.Lock()
-	l.info.Done += n
-	l.info.Remaining = time.Duration(float64(time.Since(l.start)) / float64(l.info.Done) * float64(l.info.Total-l.info.Done))
+	l.info.advance(n, time.Since(l.start))
 	info := l.info
 	l.mu.Unlock()
 	l.st.opts.Events.loadProgress(info)
@@ -169,6 +167,7 @@ func (l *loader) segment(ctx context.Context, from, to LSN) error {
 	defer s.Close()
 	p := l.newPiece()
 	defer l.leave(p)
+	var x operation
 	for ctx.Err() == nil && !l.full() {
 		f, err := s.Next()
 		switch {
@@ -181,7 +180,7 @@ func (l *loader) segment(ctx context.Context, from, to LSN) error {
 		case f.Kind != segment.Data:
 			continue
 		}
-		if err := l.frame(p, f); err != nil {
+		if err := l.frame(p, f, &x); err != nil {
 			return err
 		}
 	}
@@ -189,10 +188,10 @@ func (l *loader) segment(ctx context.Context, from, to LSN) error {
 }
 
 // frame takes in one frame.
-func (l *loader) frame(p *piece, f segment.Frame) error {
+func (l *loader) frame(p *piece, f *segment.Frame, x *operation) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := l.st.eachOp(f, func(o op.Op, spec index.CellSpec) error { return l.takeLocked(p, f.LSN, o, spec) })
+	err := l.st.eachOp(f, x, func() error { return l.takeLocked(p, x) })
 	if p.size >= l.piece {
 		p.installLocked()
 	}
@@ -200,12 +199,13 @@ func (l *loader) frame(p *piece, f segment.Frame) error {
 }
 
 // takeLocked makes a cell for a put, if memory has room.
-func (l *loader) takeLocked(p *piece, lsn LSN, o op.Op, spec index.CellSpec) error {
-	r := l.regions[o.Region]
-	if o.Kind != op.KindPut || r == nil {
+func (l *loader) takeLocked(p *piece, x *operation) error {
+	r := l.regions[x.Region]
+	if x.Kind != op.KindPut || r == nil {
 		return nil
 	}
-	spec.Key, spec.Value, spec.LSN, spec.Expiry = o.Key, o.Value, uint64(lsn), o.Expiry
+	spec := &x.cell
+	spec.Key, spec.Value, spec.Expiry = x.Key, x.Value, x.Expiry
 	size := offheap.ClassSize(spec.Size())
 	if l.ended.Load() || l.st.pool.Used()+int64(size) > l.st.pool.Limit() {
 		return nil
@@ -216,9 +216,9 @@ func (l *loader) takeLocked(p *piece, lsn LSN, o op.Op, spec index.CellSpec) err
 		return err
 	}
 	index.FillCell(r.arena, ref, spec)
-	h := index.HashKey(o.Key)
+	h := index.HashKey(x.Key)
 	n := shardOf(h)
-	rp.shards[n] = append(rp.shards[n], value{hash: h, lsn: lsn, ref: ref, op: spec.Op, inBatch: spec.InBatch})
+	rp.shards[n] = append(rp.shards[n], value{hash: h, lsn: LSN(spec.LSN), ref: ref, op: spec.Op, inBatch: spec.InBatch})
 	p.size += int64(size)
 	return nil
 }

@@ -123,7 +123,7 @@ func (r *Region) settle(sh *shard, ref, old offheap.Ref, s share) {
 type share struct {
 	live             int64
 	content          contentSum
-	expiring, absent int64 // 0 or 1
+	expiring, absent int32 // 0 or 1
 }
 
 func (r *Region) shareOf(ref offheap.Ref) share {
@@ -140,15 +140,15 @@ func (r *Region) shareOf(ref offheap.Ref) share {
 
 func (sh *shard) add(s share) {
 	sh.live += s.live
-	sh.expiring += s.expiring
-	sh.absent += s.absent
+	sh.expiring += int64(s.expiring)
+	sh.absent += int64(s.absent)
 	sh.content.add(s.content)
 }
 
 func (sh *shard) sub(s share) {
 	sh.live -= s.live
-	sh.expiring -= s.expiring
-	sh.absent -= s.absent
+	sh.expiring -= int64(s.expiring)
+	sh.absent -= int64(s.absent)
 	sh.content.sub(s.content)
 }
 

@@ -73,6 +73,7 @@ type Scanner struct {
 	win    []byte // bytes of the file at off
 	off    int64
 	raw    []byte // decompression space
+	frame  Frame  // the last one returned
 	stop   Stop
 	err    error
 	footer Footer
@@ -103,13 +104,13 @@ func NewScanner(r io.ReaderAt, size int64, h Header, o ScanOptions) *Scanner {
 	return s
 }
 
-// Next returns the next frame. At the end it returns io.EOF if the frames end
-// where they may (StopTo, StopFooter, StopUnused), a *CorruptionError if an
-// invalid frame follows, or the error of the file; and the same again when
-// called again.
-func (s *Scanner) Next() (Frame, error) {
+// Next returns the next frame, which is valid until the next call. At the end it
+// returns nil and io.EOF if the frames end where they may (StopTo, StopFooter,
+// StopUnused), a *CorruptionError if an invalid frame follows, or the error of
+// the file; and the same again when called again.
+func (s *Scanner) Next() (*Frame, error) {
 	if s.stop != StopNot {
-		return Frame{}, s.err
+		return nil, s.err
 	}
 	if s.pos >= s.o.To {
 		return s.halt(StopTo, io.EOF)
@@ -139,12 +140,12 @@ func (s *Scanner) Next() (Frame, error) {
 	if h.Kind == LowWater && !possibleLowWater(&h, payload) {
 		return s.halt(StopImpossible, errLowWater)
 	}
-	f := Frame{
+	s.frame = Frame{
 		LSN: s.pos, End: s.pos + LSN(h.Size()), Kind: h.Kind, Codec: h.Codec,
 		Durable: h.Durable, Payload: payload, Stored: int(h.Stored), Bytes: b[:h.Size()],
 	}
-	s.pos = f.End
-	return f, nil
+	s.pos = s.frame.End
+	return &s.frame, nil
 }
 
 // possibleLowWater reports whether the mark in a low-water frame can be one: it
@@ -184,7 +185,7 @@ func checkPayload(b []byte, h *FrameHeader) ([]byte, error) {
 }
 
 // noFrame decides what else can follow the last frame: a footer or nothing.
-func (s *Scanner) noFrame(b []byte, err error) (Frame, error) {
+func (s *Scanner) noFrame(b []byte, err error) (*Frame, error) {
 	if IsZero(b[:FrameHeaderSize]) {
 		return s.halt(StopUnused, io.EOF)
 	}
@@ -201,10 +202,10 @@ func (s *Scanner) noFrame(b []byte, err error) (Frame, error) {
 	return s.halt(StopBad, err)
 }
 
-func (s *Scanner) halt(why Stop, err error) (Frame, error) {
+func (s *Scanner) halt(why Stop, err error) (*Frame, error) {
 	s.stop = why
 	s.err = Locate(err, s.o.Name, s.h.Offset(s.pos), s.pos)
-	return Frame{}, s.err
+	return nil, s.err
 }
 
 // window returns the bytes at the current position: at least n of them unless

@@ -12,7 +12,7 @@ import (
 )
 
 // controlValue returns the number in a control frame.
-func controlValue(f segment.Frame) uint64 {
+func controlValue(f *segment.Frame) uint64 {
 	if f.Kind == segment.Data || len(f.Payload) != 8 {
 		return 0
 	}

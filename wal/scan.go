@@ -58,9 +58,9 @@ func (s *Scanner) Close() error {
 	return nil
 }
 
-// Next returns the next frame, io.EOF at the end, or a
-// *segment.CorruptionError. The payload is valid until the next call.
-func (s *Scanner) Next() (segment.Frame, error) {
+// Next returns the next frame, which is valid until the next call; io.EOF at the
+// end, or a *segment.CorruptionError.
+func (s *Scanner) Next() (*segment.Frame, error) {
 	for s.err == nil {
 		if s.cur == nil {
 			s.enter()
@@ -76,7 +76,7 @@ func (s *Scanner) Next() (segment.Frame, error) {
 		}
 		s.leave(err)
 	}
-	return segment.Frame{}, s.err
+	return nil, s.err
 }
 
 // enter begins with the segment that holds the position.
@@ -149,7 +149,11 @@ func (l *Log) Frames(from, to LSN) iter.Seq2[segment.Frame, error] {
 			if errors.Is(err, io.EOF) {
 				return
 			}
-			if !yield(f, err) || err != nil {
+			if err != nil {
+				yield(segment.Frame{}, err)
+				return
+			}
+			if !yield(*f, nil) {
 				return
 			}
 		}

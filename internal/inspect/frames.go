@@ -115,7 +115,7 @@ func (w *walker) segment(i int) (more bool, err error) {
 			return w.end(i, f, sc, err)
 		}
 		w.report(h.Offset(frame.End))
-		if frame.End > w.r.From && (w.r.To == 0 || frame.LSN < w.r.To) && !w.v.frame(frame) {
+		if frame.End > w.r.From && (w.r.To == 0 || frame.LSN < w.r.To) && !w.v.frame(*frame) {
 			return false, nil
 		}
 	}

@@ -1,0 +1,184 @@
+package restart
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/op"
+	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/wal"
+)
+
+// replayed is one record of a region, decoded: a put with its cell, or a delete
+// with a cell that holds the key. Lists of them are long; without pointers the
+// garbage collector does not look into them.
+type replayed struct {
+	hash  uint64
+	lsn   LSN
+	share share
+	ref   offheap.Ref
+	at    uint32 // of its region in decoded.regions
+	put   bool
+}
+
+// decoded is what one segment held.
+type decoded struct {
+	shards   [numShards][]replayed
+	regions  []*Region
+	controls []control
+}
+
+// reset empties d and keeps its memory.
+func (d *decoded) reset() {
+	for n := range d.shards {
+		d.shards[n] = d.shards[n][:0]
+	}
+	d.regions, d.controls = d.regions[:0], d.controls[:0]
+}
+
+// known are the regions that were seen in a segment, by id.
+type known map[uint32]*knownRegion
+
+type knownRegion struct {
+	*builder
+	at uint32 // in decoded.regions
+}
+
+func (k known) close() {
+	for _, r := range k {
+		r.close()
+	}
+}
+
+// decode reads one segment into d.
+func (rec *recovery) decode(d *decoded, seg wal.SegmentInfo) error {
+	k := make(known)
+	defer k.close()
+	s := rec.st.log.Scan(seg.Base, seg.End)
+	defer s.Close()
+	var x operation
+	var records, behind int64
+	for {
+		f, err := s.Next()
+		if err == io.EOF {
+			rec.records.Add(records)
+			rec.behind.Add(behind)
+			rec.bytes.Add(int64(seg.End - seg.Base))
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if f.Kind != segment.Data {
+			continue
+		}
+		if f.LSN >= rec.imageFrom {
+			behind++
+		}
+		if records++; records%askEvery == 0 {
+			if err := rec.ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if err := rec.frame(d, k, f, &x); err != nil {
+			return fmt.Errorf("%s, LSN %d: %w", seg.Name, f.LSN, err)
+		}
+	}
+}
+
+// askEvery is after how many frames a context is asked whether it has ended.
+const askEvery = 256
+
+// frame decodes one frame into d.
+func (rec *recovery) frame(d *decoded, k known, f *segment.Frame, x *operation) error {
+	return rec.st.eachOp(f, x, func() error { return rec.record(d, k, x) })
+}
+
+// operation is one operation of a frame, with what of its cell is known before
+// it is looked at: where it is.
+type operation struct {
+	op.Op
+	cell index.CellSpec
+}
+
+// eachOp calls fn with each operation of a frame in x, in turn.
+func (st *Store) eachOp(f *segment.Frame, x *operation, fn func() error) (err error) {
+	x.cell = index.CellSpec{LSN: uint64(f.LSN)}
+	if x.Op, err = op.Decode(f.Payload); err != nil {
+		return st.readError(f.LSN, err)
+	}
+	if x.Kind != op.KindBatch {
+		return fn()
+	}
+	n := uint32(0)
+	for o, err := range x.Batch.All() {
+		if err != nil {
+			return st.readError(f.LSN, err)
+		}
+		x.Op, x.cell = o, index.CellSpec{LSN: uint64(f.LSN), InBatch: true, Op: n}
+		if err := fn(); err != nil {
+			return err
+		}
+		n++
+	}
+	return nil
+}
+
+// record takes in one operation.
+func (rec *recovery) record(d *decoded, k known, x *operation) error {
+	r := k[x.Region]
+	if r == nil {
+		r = &knownRegion{rec.region(x.Region).builder(), uint32(len(d.regions))}
+		k[x.Region] = r
+		d.regions = append(d.regions, r.region)
+	}
+	if x.Kind != op.KindPut && x.Kind != op.KindDelete {
+		x.Name = strings.Clone(x.Name)
+		d.controls = append(d.controls, control{LSN(x.cell.LSN), x.Op})
+		return nil
+	}
+	p := replayed{hash: index.HashKey(x.Key), at: r.at}
+	if err := r.record(&p, x); err != nil {
+		return err
+	}
+	n := shardOf(p.hash)
+	d.shards[n] = append(d.shards[n], p)
+	return nil
+}
+
+// builder makes cells for many records of a region. It must be closed.
+type builder struct {
+	region *Region
+	stash  *offheap.Stash
+}
+
+func (r *Region) builder() *builder { return &builder{r, r.arena.NewStash()} }
+
+func (b *builder) close() { b.stash.Close() }
+
+// record gives p the cell of a put or delete. A value that does not fit the
+// memory limit stays in the log. REQUIRES: p.hash is the key's.
+func (b *builder) record(p *replayed, x *operation) error {
+	c := &x.cell
+	c.Key, c.Value, c.ValueLen, c.Expiry = x.Key, x.Value, len(x.Value), x.Expiry
+	st := b.region.st
+	if st.opts.Load == KeysOnly || st.pool.Used()+int64(len(x.Value)) > st.pool.Limit() {
+		c.NoValue, c.ValueHash = true, index.HashValue(x.Value)
+	}
+	p.put = x.Kind == op.KindPut
+	return b.cell(p, c)
+}
+
+// cell makes p's cell and takes its share of the sums while its bytes are in the
+// processor's cache.
+func (b *builder) cell(p *replayed, spec *index.CellSpec) (err error) {
+	if p.ref, err = b.stash.Alloc(spec.Size()); err != nil {
+		return err
+	}
+	index.FillCell(b.region.arena, p.ref, spec)
+	p.lsn, p.share = LSN(spec.LSN), b.region.shareOf(p.ref)
+	return nil
+}
