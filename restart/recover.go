@@ -16,11 +16,11 @@ import (
 )
 
 // Recovery reads the log from where the image of the index ends, or all of it
-// where there is no image. Segments are decoded in parallel, a round of them
-// at a time: each record gets its cell at once and goes to a list per shard
-// number. Then the shards apply their lists in parallel, segment after segment
-// and so in LSN order, while a shard's table fits the cache. A record below
-// the entry's position or the region's floor is ignored.
+// where there is no image, or where everything is to be loaded. Segments are
+// decoded in parallel, a round of them at a time: each record gets its cell at
+// once and goes to a list per shard number. Then the shards apply their lists in
+// parallel, segment after segment and so in LSN order, while a shard's table fits
+// the cache. A record below the entry's position or the region's floor is ignored.
 
 // roundBytes bounds the log bytes decoded before they are applied, and so the
 // memory that dead records take; a segment larger than that is a round.
