@@ -75,13 +75,14 @@ func (rec *recovery) decode(d *decoded, seg wal.SegmentInfo) error {
 		if f.Kind != segment.Data {
 			continue
 		}
-		if f.LSN >= rec.imageFrom {
-			behind++
-		}
-		if records++; records%askEvery == 0 {
+		if records%askEvery == 0 {
 			if err := rec.ctx.Err(); err != nil {
 				return err
 			}
+		}
+		records++
+		if f.LSN >= rec.imageFrom {
+			behind++
 		}
 		if err := rec.frame(d, k, f, &x); err != nil {
 			return fmt.Errorf("%s, LSN %d: %w", seg.Name, f.LSN, err)

@@ -39,16 +39,17 @@
 //
 // # Restart
 //
-// Open reads the newest image's list of parts and replays the log behind it;
+// Open reads the newest image's list of parts and replays the log behind it (all
+// of the log, if everything is to be loaded at once);
 // parts are read when first used, or by a background loader, and values after
 // them, newest first. [Store.Recovery] says which rung of the ladder an open
 // took, and why not a quicker one: clean image, image and tail, older image
 // and tail, full scan.
 //
 // Open fails on damage that would lose acknowledged data, with a positioned
-// [segment.CorruptionError], and changes nothing on disk. After a clean close it
-// looks at the names of older segments only; damage in them is told by
-// Events.LoadFailed soon after, and by the read that meets it. What was cut from an
+// [segment.CorruptionError], and changes nothing on disk. Of older segments it
+// may look at the names only; damage in them is told by Events.LoadFailed soon
+// after, and by the read that meets it. What was cut from an
 // unfinished end is kept beside the segment and reported.
 //
 // # Concurrency

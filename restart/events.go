@@ -27,9 +27,10 @@ type Events struct {
 	LoadProgress func(LoadInfo)
 	// Loaded is called when the background has loaded what fits in memory.
 	Loaded func(RecoveryReport)
-	// LoadFailed is called when the background finds what it cannot read: a
-	// segment that Open did not look at is damaged, or the disk fails. The rest
-	// can be used; whoever reads what is damaged gets an error.
+	// LoadFailed is called once, when the background finds what it cannot load: a
+	// segment that Open did not look at is damaged, the disk fails, or memory for
+	// keys is short. The rest can be used; whoever needs what could not be loaded
+	// gets an error.
 	LoadFailed func(err error)
 	// PartDamaged is called when a part of an image was unreadable and was
 	// rebuilt from the older image and the log, or from the log alone.
@@ -59,8 +60,8 @@ type CheckpointInfo struct {
 	Err      error
 }
 
-// LoadInfo says how far the loading of values has come, in bytes of log.
-// Remaining is an estimate; less is read when memory is full before.
+// LoadInfo says how far the loading has come, in bytes of log. Remaining is an
+// estimate; less is read when memory is full before.
 type LoadInfo struct {
 	Done, Total int64
 	Remaining   time.Duration

@@ -1,6 +1,7 @@
 package restart
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -36,13 +37,14 @@ func (st *Store) load(ctx context.Context) error {
 	return nil
 }
 
-// loadFailed tells what the loading in the background could not read.
+// loadFailed tells what the loading in the background could not read, once.
 func (st *Store) loadFailed(err error) {
 	if err == nil {
 		return
 	}
-	st.report.change(func(r *RecoveryReport) { r.LoadFailed = err.Error() })
-	if f := st.opts.Events.LoadFailed; f != nil {
+	known := false
+	st.report.change(func(r *RecoveryReport) { known, r.LoadFailed = r.LoadFailed != "", cmp.Or(r.LoadFailed, err.Error()) })
+	if f := st.opts.Events.LoadFailed; f != nil && !known {
 		f(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/vfs/errfs"
 	"github.com/fastrestart/frs/vfs/memfs"
 )
 
@@ -69,7 +70,7 @@ func TestDamageThatOpenDoesNotSee(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 			wantValue(t, r, "key-39", strings.Repeat("v", 8000))
-			if len(told) == 0 || !errors.Is(told[0], segment.ErrCorrupt) || !strings.Contains(told[0].Error(), filepath.Base(first)) {
+			if len(told) != 1 || !errors.Is(told[0], segment.ErrCorrupt) || !strings.Contains(told[0].Error(), filepath.Base(first)) {
 				t.Errorf("%s: told %v", what, told)
 			}
 			if rep := st.Recovery(); rep.LoadFailed == "" || !strings.Contains(rep.String(), rep.LoadFailed) || rep.Loaded != 0 && what != "header" {
@@ -80,6 +81,42 @@ func TestDamageThatOpenDoesNotSee(t *testing.T) {
 			}
 			if damaged.Fingerprint() != before {
 				t.Errorf("%s: files were changed", what)
+			}
+		}
+	})
+}
+
+// TestCloseIsNoFailure: a store is closed while it loads. Nothing has failed.
+func TestCloseIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		st := open(t, fs, small(fs))
+		for n := range 10 {
+			r := region(t, st, fmt.Sprint("region-", n))
+			for i := range 200 {
+				put(t, r, fmt.Sprint("key-", i), "value")
+			}
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for after := range 12 { // parts
+			e := errfs.Wrap(fs.KillClone())
+			e.Inject(errfs.Rule{Kinds: errfs.Read, Name: "*.img", Times: errfs.Forever, Before: func(errfs.Op) {
+				time.Sleep(time.Millisecond)
+			}})
+			o := small(e)
+			o.Events.LoadFailed = func(err error) { t.Errorf("closed %d ms after the loading began: %v", after, err) }
+			st, err := restart.Open(dir, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20*time.Millisecond + time.Duration(after)*time.Millisecond)
+			if err := st.Close(); err != nil {
+				t.Error(err)
+			}
+			if why := st.Recovery().LoadFailed; why != "" {
+				t.Error(why)
 			}
 		}
 	})

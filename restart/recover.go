@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,7 +76,8 @@ func (st *Store) recover(ctx context.Context) error {
 	}
 	switch {
 	case all:
-		rep.Reason = "everything is to be loaded, and the log is read for that anyway"
+		const why = "everything is to be loaded, and the log is read for that anyway"
+		rep.Reason = strings.TrimPrefix(reason+"; "+why, "; ")
 	case im != nil:
 		rep.Rung, rep.Image = rungOf(older, rec.behind.Load()), im.name
 	}
@@ -97,9 +99,7 @@ func (rec *recovery) run(im *openImage, all bool) error {
 	}
 	switch {
 	case all:
-		if err := im.Close(); err != nil {
-			return err
-		}
+		_ = im.Close() // it was only read
 	case im != nil:
 		if err := rec.adopt(im); err != nil {
 			return err

@@ -15,13 +15,13 @@ const (
 	RungCleanImage Rung = "clean image"          // nothing to replay
 	RungImageTail  Rung = "image and tail"       // the newest image, and the log behind it
 	RungOlderImage Rung = "older image and tail" // the newest image was refused
-	RungFullScan   Rung = "full scan"            // no image could be used
+	RungFullScan   Rung = "full scan"            // no image could be used, or an eager load did not need one
 )
 
 // RecoveryReport says what an open found and did.
 type RecoveryReport struct {
 	Rung   Rung   `json:"rung"`
-	Reason string `json:"reason,omitempty"` // why no quicker rung
+	Reason string `json:"reason,omitempty"` // why no rung above
 	Image  string `json:"image,omitempty"`  // file name
 
 	Regions int   `json:"regions"`

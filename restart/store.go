@@ -340,15 +340,15 @@ func (st *Store) release() error {
 	st.catalog.mu.Lock()
 	st.closed = true
 	st.catalog.mu.Unlock()
+	if st.stop != nil {
+		st.stop() // first: what the background does not finish now is no failure
+	}
 	for _, r := range st.catalog.all() {
 		r.lockAll()
 		r.state.Store(regionClosed)
 		r.detachAll()
 		r.unlockAll()
 		r.order.quiesce()
-	}
-	if st.stop != nil {
-		st.stop()
 	}
 	st.background.Wait()
 	// What a caller still has under way ends before the lock is given up: it

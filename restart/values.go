@@ -44,8 +44,8 @@ const (
 	pieceShare = 16
 )
 
-// loadValues reads the log backwards, a segment for each processor at a time,
-// as far as memory has room.
+// loadValues reads the log backwards, several segments at a time, as far as
+// memory has room.
 func (st *Store) loadValues(ctx context.Context) error {
 	l := &loader{st: st, regions: make(map[uint32]*Region), start: time.Now(), pieces: make(map[*piece]bool)}
 	st.loader.Store(l)

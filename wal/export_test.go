@@ -2,7 +2,6 @@ package wal
 
 import (
 	"encoding/binary"
-	"io"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -69,12 +68,4 @@ func ForgeVersion(b []byte) []byte {
 	sum := segment.HeaderSize - 8
 	binary.LittleEndian.PutUint64(b[sum:], xxhash.Sum64(b[:sum]))
 	return b
-}
-
-// Files returns the files of the log, without a reference.
-func (l *Log) Files() (list []io.ReaderAt) {
-	for _, e := range *l.files.Load() {
-		list = append(list, e.f)
-	}
-	return list
 }

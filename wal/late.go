@@ -2,8 +2,8 @@ package wal
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -15,7 +15,7 @@ import (
 // when something of them is first read.
 
 // outline is what TAIL says of a segment: of its header what is needed without
-// the file, and the file's size.
+// the file, and how long the file is at least.
 type outline struct {
 	h    segment.Header // without LowWater, HighTime and Allocated
 	size int64
@@ -24,6 +24,16 @@ type outline struct {
 func (f *file) outline() outline {
 	o := outline{f.h, f.size.Load()}
 	o.h.LowWater, o.h.HighTime, o.h.Allocated = 0, 0, 0
+	return o
+}
+
+// outline is the file's, with the size that its part of the log needs: only that
+// is durable for certain.
+func (e entry) outline() outline {
+	o := e.file.outline()
+	if e.end < segment.MaxLSN {
+		o.size = min(o.size, max(e.h.Offset(e.end), segment.HeaderSize))
+	}
 	return o
 }
 
@@ -44,6 +54,7 @@ func (l *Log) outlines(base LSN, limit int) (list []outline) {
 // header compared with the list, with the first read.
 type lateFile struct {
 	l    *Log
+	of   *file // the log's, that this one is behind
 	said outline
 
 	mu sync.Mutex // held while it is opened
@@ -52,7 +63,9 @@ type lateFile struct {
 
 // late returns a segment that is not opened yet.
 func (l *Log) late(o outline) *file {
-	return newFile(o.h, o.name().String(), &lateFile{l: l, said: o}, o.size)
+	late := &lateFile{l: l, said: o}
+	late.of = newFile(o.h, o.name().String(), late, o.size)
+	return late.of
 }
 
 // ReadAt implements io.ReaderAt.
@@ -83,12 +96,13 @@ func (f *lateFile) open() (*file, error) {
 	}
 	o, err := f.l.openSegment(f.said.name())
 	if err != nil {
-		return nil, f.l.whyAbsent(f.said.h.Base, err)
+		return nil, err
 	}
 	if err := f.check(o); err != nil {
 		_ = o.release() // it was only read
 		return nil, err
 	}
+	f.of.size.Store(o.size.Load())
 	f.f.Store(o)
 	return o, nil
 }
@@ -110,36 +124,26 @@ func (f *lateFile) check(o *file) error {
 	return nil
 }
 
-// whyAbsent returns err, why a file could not be opened, unless the segment has
-// left the log meanwhile.
-func (l *Log) whyAbsent(base LSN, err error) error {
-	l.mu.Lock()
-	first, list := l.First(), l.files.Load()
-	l.mu.Unlock()
-	switch {
-	case list == nil || slices.ContainsFunc(*list, func(e entry) bool { return e.h.Base == base }):
-		return err
-	case base < first:
-		return fmt.Errorf("%w: LSN %d", ErrReleased, base)
-	default:
-		return fmt.Errorf("%w: LSN %d", ErrBeyondEnd, base)
+// settle opens a file that is to lose its name, so that whoever has a reference
+// can go on, and returns an error if it is another store's.
+func (f *file) settle() error {
+	if late, ok := f.f.(*lateFile); ok {
+		if _, err := late.open(); errors.Is(err, ErrForeign) {
+			return err
+		}
 	}
-}
-
-// settle opens a file that is to lose its name, if somebody reads it: whoever
-// does so goes on.
-func (f *file) settle() {
-	if late, ok := f.f.(*lateFile); ok && f.refs.Load() > 1 {
-		_, _ = late.open() // the reader will meet the error
-	}
+	return nil
 }
 
 // CheckHeaders opens the segments that Open believed TAIL about, and returns
-// what Open would have found: an error for the first segment whose header or
-// size is not as listed, that is damaged, or another store's. It does nothing
-// unless Options.TrustTail is set.
+// an error for the first of them whose header is damaged or not as listed, which
+// is too short, missing, or another store's. It does nothing unless
+// Options.TrustTail is set.
 func (l *Log) CheckHeaders(ctx context.Context) error {
 	list := l.acquireAll()
+	if list == nil {
+		return ErrClosed
+	}
 	defer list.release()
 	return checkHeaders(ctx, list)
 }

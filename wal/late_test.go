@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -60,13 +61,9 @@ func TestTrustTail(t *testing.T) {
 	if got := files.take(); !slices.Equal(got, seg[2:]) {
 		t.Errorf("opened %q, want %q", got, seg[2:])
 	}
-	infos := l.Segments()
 	strict := mustOpen(t, wal.Options{FS: e, ReadOnly: true})
 	if got := files.take(); len(got) != 3 {
 		t.Errorf("without trust opened %q", got)
-	}
-	if !slices.Equal(infos, strict.Segments()) {
-		t.Errorf("segments %+v, by their headers %+v", infos, strict.Segments())
 	}
 	for range 2 {
 		if _, err := l.Read(segment.FirstLSN, nil); err != nil {
@@ -83,6 +80,9 @@ func TestTrustTail(t *testing.T) {
 	if got := files.take(); !slices.Equal(got, seg[1:2]) {
 		t.Errorf("to check all, opened %q, want %q", got, seg[1:2])
 	}
+	if infos := l.Segments(); !slices.Equal(infos, strict.Segments()) {
+		t.Errorf("segments %+v, by their headers %+v", infos, strict.Segments())
+	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := l.CheckHeaders(ended); !errors.Is(err, context.Canceled) {
@@ -91,6 +91,9 @@ func TestTrustTail(t *testing.T) {
 	mustClose(t, l)
 	mustClose(t, strict)
 	wantNoOpenFiles(t, fs)
+	if err := l.CheckHeaders(t.Context()); !errors.Is(err, wal.ErrClosed) {
+		t.Errorf("CheckHeaders of a closed log: %v", err)
+	}
 }
 
 // TestTrustTailFindsDamage: what an open that reads all headers refuses, one that
@@ -315,28 +318,75 @@ func TestLateFileMeetsRelease(t *testing.T) {
 	wantNoOpenFiles(t, fs)
 }
 
-// TestLateFileIsGone: a reader found a segment in the list, and its file left the
-// log before the reader had opened it.
-func TestLateFileIsGone(t *testing.T) {
-	for name, c := range map[string]struct {
-		leave func(l *wal.Log) error
-		file  int
-		want  error
-	}{
-		"released":  {func(l *wal.Log) error { return l.Release(context.Background(), l.End()) }, 0, wal.ErrReleased},
-		"truncated": {func(l *wal.Log) error { return l.TruncateBack(l.First() + 536) }, 1, wal.ErrBeyondEnd},
+// TestLateFileOfAnotherStore: a file of another store has taken the place of a
+// segment that nobody has read. It is not removed when the segment is.
+func TestLateFileOfAnotherStore(t *testing.T) {
+	for name, leave := range map[string]func(l *wal.Log) error{
+		"release":    func(l *wal.Log) error { return l.Release(context.Background(), l.End()) },
+		"truncation": func(l *wal.Log) error { return l.TruncateBack(l.First()) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := mustOpen(t, trusting(smallOptions(threeSegments(t))))
-			f := l.Files()[c.file]
-			if err := c.leave(l); err != nil {
-				t.Fatal(err)
+			fs := threeSegments(t)
+			l := mustOpen(t, trusting(smallOptions(fs)))
+			seg := segments(t, fs)
+			transplant(t, fs, threeSegments(t), seg[1])
+			theirs := readFile(t, fs, path(seg[1]))
+			if err := leave(l); name == "release" && !errors.Is(err, wal.ErrForeign) || name == "truncation" && err != nil {
+				t.Errorf("%v", err)
 			}
-			if _, err := f.ReadAt(make([]byte, 8), 0); !errors.Is(err, c.want) {
-				t.Errorf("read: %v, want %v", err, c.want)
+			if got := readFile(t, fs, path(seg[1])); !bytes.Equal(got, theirs) {
+				t.Error("the file was changed")
+			}
+			if names := segments(t, fs); slices.Contains(names, seg[0]) || !slices.Contains(names, seg[1]) {
+				t.Errorf("segments %q, were %q", names, seg)
 			}
 		})
 	}
+}
+
+// TestListedSizeIsDurable: a file's size is listed only as far as it is durable.
+// A segment was made larger for a record that never came, others were synced into
+// it meanwhile, and the process died; the next one lists it, and the power fails.
+func TestListedSizeIsDurable(t *testing.T) {
+	fs := memfs.New()
+	e := errfs.Wrap(fs)
+	l := mustOpen(t, smallOptions(e))
+	mustPut(t, l, 0, 100, wal.Sync)
+	if err := l.Roll(); err != nil {
+		t.Fatal(err)
+	}
+	extended := false
+	e.Inject(errfs.Rule{Kinds: errfs.Allocate, Times: errfs.Forever, Before: func(op errfs.Op) {
+		if !strings.Contains(op.Name, segment.TempName(2)) {
+			return
+		}
+		extended = true
+		for id := 1; id < 3; id++ {
+			p, err := l.Prepare(payload(id, 100), wal.WriteOptions{System: true, Durability: wal.Sync})
+			if err != nil {
+				t.Error(err)
+			}
+			_, end := l.Append(&p)
+			if err := l.Wait(end, wal.Sync); err != nil {
+				t.Error(err)
+			}
+		}
+	}})
+	if _, err := l.Prepare(payload(3, 300<<10), wal.WriteOptions{Durability: wal.Batched}); err != nil {
+		t.Fatal(err)
+	}
+	if !extended {
+		t.Fatal("the segment was not made larger")
+	}
+	killed := fs.KillClone()
+	l = mustOpen(t, trusting(smallOptions(killed)))
+	mustPut(t, l, 3, 100, wal.Sync)
+	off := killed.CrashClone(memfs.Nothing())
+	l = mustOpen(t, trusting(smallOptions(off)))
+	if err := l.CheckHeaders(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantIDs(t, l, 0, 3)
 }
 
 // TestTailListIsBounded: after a roll TAIL takes a small part of a segment's

@@ -175,7 +175,9 @@ func (l *Log) dropFiles(files []*file) {
 
 // unlink removes a file's name and drops the list's reference.
 func (l *Log) unlink(f *file) error {
-	f.settle()
+	if err := f.settle(); err != nil {
+		return errors.Join(err, f.release())
+	}
 	err := l.fs.Remove(l.path(f.name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
