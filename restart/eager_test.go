@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fastrestart/frs/restart"
@@ -20,14 +21,14 @@ func TestEagerByImage(t *testing.T) {
 	fsys, want := imaged(t, 5000)
 	o := small(fsys)
 	o.Load, o.MemoryLimit = restart.Eager, 1<<20
-	var last restart.LoadInfo
-	o.Events.LoadProgress = func(i restart.LoadInfo) { last = i }
+	var last atomic.Pointer[restart.LoadInfo]
+	o.Events.LoadProgress = func(i restart.LoadInfo) { last.Store(&i) }
 	st := open(t, fsys, o)
 	if rep := st.Recovery(); rep.Rung != restart.RungCleanImage || rep.Loaded <= 0 || rep.Entries != 5000 {
 		t.Errorf("%v, loaded in %v", rep, rep.Loaded)
 	}
-	if last.Done <= 0 || last.Done > last.Total {
-		t.Errorf("progress %+v", last)
+	if i := last.Load(); i == nil || i.Done <= 0 || i.Done > i.Total {
+		t.Errorf("progress %+v", i)
 	}
 	m := st.Metrics()
 	if m.LogBytes*4 < m.MemoryLimit*3 || m.MemoryUsed > m.MemoryLimit || m.MemoryUsed < m.MemoryLimit/2 {

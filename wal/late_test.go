@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs/errfs"
@@ -348,6 +350,10 @@ func TestLateFileOfAnotherStore(t *testing.T) {
 // A segment was made larger for a record that never came, others were synced into
 // it meanwhile, and the process died; the next one lists it, and the power fails.
 func TestListedSizeIsDurable(t *testing.T) {
+	synctest.Test(t, listedSizeIsDurable) // no mark comes between
+}
+
+func listedSizeIsDurable(t *testing.T) {
 	fs := memfs.New()
 	e := errfs.Wrap(fs)
 	l := mustOpen(t, smallOptions(e))
@@ -355,12 +361,12 @@ func TestListedSizeIsDurable(t *testing.T) {
 	if err := l.Roll(); err != nil {
 		t.Fatal(err)
 	}
-	extended := false
+	var extended atomic.Bool
 	e.Inject(errfs.Rule{Kinds: errfs.Allocate, Times: errfs.Forever, Before: func(op errfs.Op) {
 		if !strings.Contains(op.Name, segment.TempName(2)) {
 			return
 		}
-		extended = true
+		extended.Store(true)
 		for id := 1; id < 3; id++ {
 			p, err := l.Prepare(payload(id, 100), wal.WriteOptions{System: true, Durability: wal.Sync})
 			if err != nil {
@@ -375,7 +381,7 @@ func TestListedSizeIsDurable(t *testing.T) {
 	if _, err := l.Prepare(payload(3, 300<<10), wal.WriteOptions{Durability: wal.Batched}); err != nil {
 		t.Fatal(err)
 	}
-	if !extended {
+	if !extended.Load() {
 		t.Fatal("the segment was not made larger")
 	}
 	killed := fs.KillClone()
