@@ -39,10 +39,10 @@
 //
 // # Restart
 //
-// Open reads the newest image's list of parts and replays the log behind it (all
-// of the log, if everything is to be loaded at once);
+// Open reads the newest image's list of parts and replays the log behind it;
 // parts are read when first used, or by a background loader, and values after
-// them, newest first. [Store.Recovery] says which rung of the ladder an open
+// them, newest first. With [Eager] it replays all of the log instead, where memory
+// has room. [Store.Recovery] says which rung of the ladder an open
 // took, and why not a quicker one: clean image, image and tail, older image
 // and tail, full scan.
 //

@@ -59,10 +59,14 @@ func put(l *wal.Log, b []byte, d wal.Durability) (lsn, end wal.LSN, err error) {
 
 // ids scans a log and returns the ids of its records, checking every frame.
 func ids(l *wal.Log) ([]int, error) {
-	var list []int
 	s := l.Scan(0, 0)
 	defer s.Close()
-	at := l.First()
+	return idsOf(l, s, l.First())
+}
+
+// idsOf is ids with a scanner that was opened before, when the log began at at.
+func idsOf(l *wal.Log, s *wal.Scanner, at wal.LSN) ([]int, error) {
+	var list []int
 	for {
 		f, err := s.Next()
 		if errors.Is(err, io.EOF) {

@@ -21,30 +21,21 @@ type outline struct {
 	size int64
 }
 
-func (f *file) outline() outline {
-	o := outline{f.h, f.size.Load()}
+func (f *file) outline(size int64) outline {
+	o := outline{f.h, size}
 	o.h.LowWater, o.h.HighTime, o.h.Allocated = 0, 0, 0
-	return o
-}
-
-// outline is the file's, with the size that its part of the log needs: only that
-// is durable for certain.
-func (e entry) outline() outline {
-	o := e.file.outline()
-	if e.end < segment.MaxLSN {
-		o.size = min(o.size, max(e.h.Offset(e.end), segment.HeaderSize))
-	}
 	return o
 }
 
 func (o *outline) name() name { return name{o.h.Base, o.h.Epoch} }
 
 // outlines returns those of the segments below base, oldest first; of more than
-// limit the newest.
+// limit the newest. REQUIRES: base is that of the newest segment. Each is as long
+// as its part of the log: only that much of a file is durable for certain.
 func (l *Log) outlines(base LSN, limit int) (list []outline) {
 	for _, e := range *l.files.Load() {
 		if e.h.Base < base {
-			list = append(list, e.outline())
+			list = append(list, e.outline(max(e.h.Offset(e.end), segment.HeaderSize)))
 		}
 	}
 	return list[max(0, len(list)-limit):]
@@ -109,7 +100,7 @@ func (f *lateFile) open() (*file, error) {
 
 // check compares the file with what TAIL said.
 func (f *lateFile) check(o *file) error {
-	is, path := o.outline(), f.l.path(o.name)
+	is, path := o.outline(o.size.Load()), f.l.path(o.name)
 	switch {
 	case is.h.Store != f.said.h.Store:
 		return fmt.Errorf("%w: %s has store id %x, want %x", ErrForeign, path, is.h.Store, f.said.h.Store)

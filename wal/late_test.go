@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -294,21 +293,8 @@ func TestLateFileMeetsRelease(t *testing.T) {
 	if err := l.Release(t.Context(), l.End()); err != nil {
 		t.Fatal(err)
 	}
-	n := 0
-	for {
-		f, err := s.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f.Kind == segment.Data {
-			n++
-		}
-	}
-	if n != 9 {
-		t.Errorf("%d records, want 9", n)
+	if got, err := idsOf(l, s, segment.FirstLSN); err != nil || len(got) != 9 {
+		t.Errorf("records %v, %v", got, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -22,10 +22,10 @@ import (
 //
 // What it says is durable in the newest segment is not read again at open, so
 // that an open after a clean Close costs the same at any size.
+//
+// It also lists what the headers of the older segments say, which never changes,
+// for opens that trust it: see Options.TrustTail.
 const tailName = "TAIL"
-
-// It also lists what the headers of the older segments say, which never changes;
-// see Options.TrustTail.
 
 // Part of the file format: never change.
 const (
@@ -177,9 +177,8 @@ func readTail(l *Log) (t *tailFile, found bool, warn, err error) {
 func (l *Log) tailShare() int { return int(min(l.phys.spare.size/(64*outlineSize), maxOutlines)) }
 
 // publishTail publishes TAIL for the physical segment, with up to limit of those
-// before it. Want of space costs
-// evidence only; any other failure is final, because nobody knows what it says
-// about the disk.
+// before it. Want of space costs evidence only; any other failure is final,
+// because nobody knows what it says about the disk.
 func (l *Log) publishTail(limit int) {
 	t := tailFile{
 		store: l.store, base: l.phys.h.Base, epoch: l.phys.h.Epoch,
