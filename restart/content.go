@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"math/bits"
-
-	"github.com/fastrestart/frs/index"
 )
 
 // contentSum is a sum, modulo 2^128, of one number per entry. A sum does not
@@ -27,11 +25,11 @@ func (s *contentSum) sub(x contentSum) {
 
 // contentOf is an entry's number: the 64-bit hashes of key and value and the
 // expiry, mixed to 128 bits in two ways.
-func contentOf(c index.Cell) contentSum {
-	key, value, expiry := index.HashKey(c.Key()), c.ValueHash(), uint64(c.Expiry())
+func contentOf(key, value uint64, expiry int64) contentSum {
+	at := uint64(expiry)
 	return contentSum{
-		lo: mix(mix(key^0x9e3779b97f4a7c15, value), expiry),
-		hi: mix(mix(value^0xc2b2ae3d27d4eb4f, key), ^expiry),
+		lo: mix(mix(key^0x9e3779b97f4a7c15, value), at),
+		hi: mix(mix(value^0xc2b2ae3d27d4eb4f, key), ^at),
 	}
 }
 

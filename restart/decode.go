@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/internal/invariant"
 	"github.com/fastrestart/frs/internal/op"
 	"github.com/fastrestart/frs/offheap"
 	"github.com/fastrestart/frs/segment"
@@ -108,7 +109,7 @@ type operation struct {
 // eachOp calls fn with each operation of a frame in x, in turn.
 func (st *Store) eachOp(f *segment.Frame, x *operation, fn func() error) (err error) {
 	x.cell = index.CellSpec{LSN: uint64(f.LSN)}
-	if x.Op, err = op.Decode(f.Payload); err != nil {
+	if err = x.Op.Decode(f.Payload); err != nil {
 		return st.readError(f.LSN, err)
 	}
 	if x.Kind != op.KindBatch {
@@ -141,13 +142,12 @@ func (rec *recovery) record(d *decoded, k known, x *operation) error {
 		d.controls = append(d.controls, control{LSN(x.cell.LSN), x.Op})
 		return nil
 	}
-	p := replayed{hash: index.HashKey(x.Key), at: r.at}
-	if err := r.record(&p, x); err != nil {
-		return err
-	}
-	n := shardOf(p.hash)
-	d.shards[n] = append(d.shards[n], p)
-	return nil
+	hash := index.HashKey(x.Key)
+	n := shardOf(hash)
+	d.shards[n] = append(d.shards[n], replayed{})
+	p := &d.shards[n][len(d.shards[n])-1] // in place, as segment.FrameHeader is parsed
+	p.hash, p.at = hash, r.at
+	return r.record(p, x)
 }
 
 // builder makes cells for many records of a region. It must be closed.
@@ -165,21 +165,25 @@ func (b *builder) close() { b.stash.Close() }
 func (b *builder) record(p *replayed, x *operation) error {
 	c := &x.cell
 	c.Key, c.Value, c.ValueLen, c.Expiry = x.Key, x.Value, len(x.Value), x.Expiry
+	c.ValueHash = index.HashValue(x.Value)
 	st := b.region.st
-	if st.opts.Load == KeysOnly || st.pool.Used()+int64(len(x.Value)) > st.pool.Limit() {
-		c.NoValue, c.ValueHash = true, index.HashValue(x.Value)
-	}
+	c.NoValue = st.opts.Load == KeysOnly || st.pool.Used()+int64(len(x.Value)) > st.pool.Limit()
 	p.put = x.Kind == op.KindPut
 	return b.cell(p, c)
 }
 
-// cell makes p's cell and takes its share of the sums while its bytes are in the
-// processor's cache.
+// cell makes p's cell and takes its share of the sums, without a look at the
+// cell: that would wait for the memory it was just written to. REQUIRES: p.hash is
+// the key's, spec.ValueLen and spec.ValueHash are the value's.
 func (b *builder) cell(p *replayed, spec *index.CellSpec) (err error) {
 	if p.ref, err = b.stash.Alloc(spec.Size()); err != nil {
 		return err
 	}
 	index.FillCell(b.region.arena, p.ref, spec)
-	p.lsn, p.share = LSN(spec.LSN), b.region.shareOf(p.ref)
+	p.lsn = LSN(spec.LSN)
+	p.share.fill(b.region.id, p.hash, spec.ValueHash, len(spec.Key), spec.ValueLen, spec.Expiry, !spec.NoValue)
+	if invariant.Enabled {
+		invariant.Check(p.share == b.region.shareOf(p.ref), "restart: the share of a cell is not that of what it was made of")
+	}
 	return nil
 }

@@ -146,7 +146,7 @@ func (rec *recovery) scan(from LSN) error {
 			size += segs[n].End - segs[n].Base
 			n++
 		}
-		if err := rec.round(segs[:n]); err != nil {
+		if err := rec.round(segs, n); err != nil {
 			return err
 		}
 		segs = segs[n:]
@@ -158,13 +158,14 @@ func (rec *recovery) scan(from LSN) error {
 	return nil
 }
 
-// round decodes and applies some segments.
-func (rec *recovery) round(segs []wal.SegmentInfo) error {
-	for len(rec.segments) < len(segs) {
+// round decodes and applies the first n segments.
+func (rec *recovery) round(segs []wal.SegmentInfo, n int) error {
+	for len(rec.segments) < n {
 		rec.segments = append(rec.segments, new(decoded))
 	}
-	list := rec.segments[:len(segs)]
-	err := parallel(len(segs), func(i int) error {
+	list := rec.segments[:n]
+	err := parallel(n, func(i int) error {
+		rec.st.prefetch(segs, i)
 		list[i].reset()
 		return rec.decode(list[i], segs[i])
 	})
@@ -210,6 +211,25 @@ func parallel(n int, f func(i int) error) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// prefetchBytes is how much of a segment is asked for before its turn. The
+// system reads on by itself where reading has begun.
+const prefetchBytes = 16 << 20
+
+// prefetch asks for what the workers read when they are through with segment i
+// and those in work beside it. A worker that waits for the disk keeps its
+// processor for a while: so it is better that its bytes are there.
+func (st *Store) prefetch(segs []wal.SegmentInfo, i int) {
+	first := i + workers()
+	last := min(first+1, len(segs))
+	if i == 0 {
+		first = 0
+	}
+	for ; first < last; first++ {
+		s := &segs[first]
+		st.log.Prefetch(s.Base, min(s.End, s.Base+prefetchBytes))
+	}
 }
 
 func workers() int { return 2 * runtime.GOMAXPROCS(0) }

@@ -142,6 +142,6 @@ func (r *Region) resolve(d Durability) Durability {
 func (r *Region) cell(ref offheap.Ref) index.Cell { return index.At(r.arena, ref) }
 
 // logSize is what the entry would occupy as a record of its own.
-func logSize(id uint32, c index.Cell) int64 {
-	return segment.FrameSize(op.PutSize(id, c.KeyLen(), c.ValueLen(), c.Has(index.FlagExpiry), false))
+func logSize(id uint32, keyLen, valueLen int, expiring bool) int64 {
+	return segment.FrameSize(op.PutSize(id, keyLen, valueLen, expiring, false))
 }

@@ -56,12 +56,14 @@ func (st *Store) loadValues(ctx context.Context) error {
 	l.piece = min(maxPiece, st.pool.Limit()/int64(pieceShare*workers()))
 	l.info.Total = int64(st.recoveredEnd - st.log.First())
 	segs := st.log.Segments()
+	slices.Reverse(segs)
 	return parallel(len(segs), func(i int) error {
-		s := segs[len(segs)-1-i]
+		s := segs[i]
 		s.End = min(s.End, st.recoveredEnd)
 		if s.Base >= s.End || l.full() || l.absent() == 0 {
 			return nil
 		}
+		st.prefetch(segs, i)
 		if err := l.segment(ctx, s.Base, s.End); err != nil {
 			return err
 		}

@@ -126,16 +126,23 @@ type share struct {
 	expiring, absent int32 // 0 or 1
 }
 
-func (r *Region) shareOf(ref offheap.Ref) share {
+func (r *Region) shareOf(ref offheap.Ref) (s share) {
 	c := r.cell(ref)
-	s := share{live: logSize(r.id, c), content: contentOf(c)}
-	if c.Has(index.FlagExpiry) {
+	s.fill(r.id, index.HashKey(c.Key()), c.ValueHash(), c.KeyLen(), c.ValueLen(), c.Expiry(), c.Resident())
+	return s
+}
+
+// fill makes s the share of an entry of a region of which all this is known.
+func (s *share) fill(region uint32, keyHash, valueHash uint64, keyLen, valueLen int, expiry int64, resident bool) {
+	s.live = logSize(region, keyLen, valueLen, expiry != 0)
+	s.content = contentOf(keyHash, valueHash, expiry)
+	s.expiring, s.absent = 0, 0
+	if expiry != 0 {
 		s.expiring = 1
 	}
-	if !c.Resident() {
+	if !resident {
 		s.absent = 1
 	}
-	return s
 }
 
 func (sh *shard) add(s share) {

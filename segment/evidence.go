@@ -57,7 +57,8 @@ func (e *Evidence) look(b []byte, off, size int64, h *Header, stamp *Stamp) int6
 		if len(rest) < FrameHeaderSize {
 			continue
 		}
-		if fh, err := stamp.candidate(rest, at); err == nil {
+		var fh FrameHeader
+		if stamp.candidate(&fh, rest, at) == nil {
 			e.found(at+LSN(fh.Size()), fh.Durable)
 		} else if string(rest[:8]) == footerMagic {
 			if f, err := ParseFooter(rest, h, at); err == nil {
@@ -69,11 +70,11 @@ func (e *Evidence) look(b []byte, off, size int64, h *Header, stamp *Stamp) int6
 }
 
 // candidate is Parse without a limit, cheap where there is no header.
-func (s *Stamp) candidate(b []byte, at LSN) (FrameHeader, error) {
-	if h, err := parseFrame(b, at); err != nil {
-		return h, err
+func (s *Stamp) candidate(h *FrameHeader, b []byte, at LSN) error {
+	if err := h.parse(b, at); err != nil {
+		return err
 	}
-	return s.Parse(b, at, MaxLSN+MaxPayload)
+	return s.Parse(h, b, at, MaxLSN+MaxPayload)
 }
 
 func (e *Evidence) found(end, durable LSN) {

@@ -39,12 +39,11 @@ const (
 	MinCompress = 512
 	MaxCompress = 4 << 20
 
-	headerMagic  = "frs-seg\n"
-	footerMagic  = "frs-foot" // byte 4, a frame's kind, is no kind: a footer never parses as a frame
-	headerSum    = HeaderSize - 8
-	headerUsed   = 112
-	footerSum    = FooterSize - 8
-	frameCovered = FrameHeaderSize - 4 // bytes of a frame header under its checksum
+	headerMagic = "frs-seg\n"
+	footerMagic = "frs-foot" // byte 4, a frame's kind, is no kind: a footer never parses as a frame
+	headerSum   = HeaderSize - 8
+	headerUsed  = 112
+	footerSum   = FooterSize - 8
 )
 
 // Kind says what a frame's payload is. Part of the file format: never change.
@@ -210,8 +209,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // holds scratch space, so that neither direction allocates, and must not be
 // used concurrently.
 type Stamp struct {
+	_    [0]uint64 // aligns what follows
+	lsn  [8]byte
 	seed uint32
-	buf  [8 + frameCovered]byte // LSN, then the covered header bytes
 }
 
 // NewStamp returns a Stamp for a segment with the given salt.
@@ -223,81 +223,78 @@ func NewStamp(salt uint64) *Stamp {
 
 // Reset makes s the stamp of another segment.
 func (s *Stamp) Reset(salt uint64) {
-	binary.LittleEndian.PutUint64(s.buf[:], salt)
-	s.seed = crc32.Update(0, castagnoli, s.buf[:8])
+	binary.LittleEndian.PutUint64(s.lsn[:], salt)
+	s.seed = crc32.Update(0, castagnoli, s.lsn[:])
+}
+
+// sum returns the checksum of the frame header b at the given position: over
+// the salt, the position and the header behind its checksum.
+func (s *Stamp) sum(b []byte, at LSN) uint32 {
+	binary.LittleEndian.PutUint64(s.lsn[:], uint64(at))
+	return crc32.Update(crc32.Update(s.seed, castagnoli, s.lsn[:]), castagnoli, b[4:FrameHeaderSize])
 }
 
 // Put writes a frame header for the given position to dst[:FrameHeaderSize].
 func (s *Stamp) Put(dst []byte, at LSN, h *FrameHeader) {
 	dst = dst[:FrameHeaderSize]
-	b := &s.buf
 	le := binary.LittleEndian
-	le.PutUint64(b[0:], uint64(at))
-	le.PutUint32(b[8:], uint32(h.Kind)|uint32(h.Codec)<<8)
-	le.PutUint32(b[12:], h.Stored)
-	le.PutUint32(b[16:], h.Raw)
-	le.PutUint64(b[20:], uint64(h.Durable))
-	le.PutUint64(b[28:], h.Hash)
-	copy(dst[4:], b[8:])
-	le.PutUint32(dst, crc32.Update(s.seed, castagnoli, b[:]))
+	le.PutUint32(dst[4:], uint32(h.Kind)|uint32(h.Codec)<<8)
+	le.PutUint64(dst[8:], uint64(h.Stored)|uint64(h.Raw)<<32)
+	le.PutUint64(dst[16:], uint64(h.Durable))
+	le.PutUint64(dst[24:], h.Hash)
+	le.PutUint32(dst, s.sum(dst, at))
 }
 
 // Restamp copies the valid frame header src, of any segment, to dst with this
 // segment's checksum: how a recovered tail moves to a new file.
 func (s *Stamp) Restamp(dst, src []byte, at LSN) {
-	binary.LittleEndian.PutUint64(s.buf[:], uint64(at))
-	copy(s.buf[8:], src[4:FrameHeaderSize])
-	copy(dst[4:FrameHeaderSize], s.buf[8:])
-	binary.LittleEndian.PutUint32(dst, crc32.Update(s.seed, castagnoli, s.buf[:]))
+	copy(dst[4:FrameHeaderSize], src[4:])
+	binary.LittleEndian.PutUint32(dst, s.sum(dst, at))
 }
 
-// Parse reads the frame header at the given position and checks all that can
-// be known without the payload. limit is the LSN that the frame must not pass:
-// no length that Parse accepts reaches beyond it.
-func (s *Stamp) Parse(src []byte, at, limit LSN) (FrameHeader, error) {
-	h, err := parseFrame(src, at)
-	if err != nil {
-		return h, err
+// Parse reads the frame header at the given position into h and checks all that
+// can be known without the payload. limit is the LSN that the frame must not
+// pass: no length that Parse accepts reaches beyond it. After an error h is not
+// to be used.
+func (s *Stamp) Parse(h *FrameHeader, src []byte, at, limit LSN) error {
+	if err := h.parse(src, at); err != nil {
+		return err
 	}
-	binary.LittleEndian.PutUint64(s.buf[:], uint64(at))
-	copy(s.buf[8:], src[4:FrameHeaderSize])
-	if binary.LittleEndian.Uint32(src) != crc32.Update(s.seed, castagnoli, s.buf[:]) {
-		return h, errFrameSum
+	if binary.LittleEndian.Uint32(src) != s.sum(src, at) {
+		return errFrameSum
 	}
 	if at >= limit || LSN(h.Size()) > limit-at {
-		return h, errFrameLong
+		return errFrameLong
 	}
-	return h, nil
+	return nil
 }
 
-// parseFrame decodes a frame header and refuses values that no writer
-// produces. It does not look at the checksum.
-func parseFrame(src []byte, at LSN) (FrameHeader, error) {
+// parse decodes a frame header and refuses values that no writer produces. It
+// does not look at the checksum. It fills h field by field: a copy of a struct
+// just written waits until the processor's earlier stores are in its cache, and
+// those of a loading store are to memory that is not.
+func (h *FrameHeader) parse(src []byte, at LSN) error {
 	src = src[:FrameHeaderSize]
 	le := binary.LittleEndian
-	h := FrameHeader{
-		Kind:    Kind(src[4]),
-		Codec:   Codec(src[5]),
-		Stored:  le.Uint32(src[8:]),
-		Raw:     le.Uint32(src[12:]),
-		Durable: LSN(le.Uint64(src[16:])),
-		Hash:    le.Uint64(src[24:]),
-	}
+	h.Kind, h.Codec = Kind(src[4]), Codec(src[5])
+	h.Stored, h.Raw = le.Uint32(src[8:]), le.Uint32(src[12:])
+	h.Durable = LSN(le.Uint64(src[16:]))
+	h.Hash = le.Uint64(src[24:])
 	switch {
 	case h.Kind == 0 || h.Kind > maxKind:
-		return h, errFrameKind
+		return errFrameKind
 	case src[6]|src[7] != 0:
-		return h, errFrameReserved
+		return errFrameReserved
 	case h.Stored > MaxPayload || h.Durable > at || h.Durable%Align != 0:
-		return h, errFrameField
+		return errFrameField
 	case h.Kind != Data && (h.Codec != None || h.Stored != 8):
-		return h, errFrameField
+		return errFrameField
 	case h.Codec == None && h.Raw != h.Stored:
-		return h, errFrameField
+		return errFrameField
 	case h.Codec != None && (h.Codec > maxCodec || h.Stored >= h.Raw || h.Raw > MaxCompress || h.Raw < MinCompress):
-		return h, errFrameField
+		return errFrameField
 	}
-	return h, nil
+	return nil
 }
 
 // Footer seals a segment. It lies right behind the last frame, outside the LSN

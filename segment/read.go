@@ -34,8 +34,7 @@ func (r *Reader) Read(f io.ReaderAt, h *Header, at, limit LSN, buf []byte, c *Co
 		return buf, fh, err
 	}
 	r.stamp.Reset(h.Salt)
-	fh, err := r.stamp.Parse(b, at, limit)
-	if err != nil {
+	if err := r.stamp.Parse(&fh, b, at, limit); err != nil {
 		return buf, fh, err
 	}
 	size := int(fh.Size())
@@ -64,22 +63,23 @@ func (r *Reader) unpack(b []byte, fh *FrameHeader, c *Codecs) ([]byte, error) {
 }
 
 // ReadHeader reads and checks the header of the frame at LSN at.
-func (r *Reader) ReadHeader(f io.ReaderAt, h *Header, at, limit LSN) (FrameHeader, error) {
+func (r *Reader) ReadHeader(f io.ReaderAt, h *Header, at, limit LSN) (fh FrameHeader, err error) {
 	if int64(limit)-int64(at) < FrameHeaderSize {
-		return FrameHeader{}, errFrameLong
+		return fh, errFrameLong
 	}
 	if err := readFull(f, r.head[:], h.Offset(at)); err != nil {
-		return FrameHeader{}, err
+		return fh, err
 	}
 	r.stamp.Reset(h.Salt)
-	return r.stamp.Parse(r.head[:], at, limit)
+	err = r.stamp.Parse(&fh, r.head[:], at, limit)
+	return fh, err
 }
 
 // Decode checks and decompresses a frame that is in memory. The header at
 // b[:FrameHeaderSize] is believed. dst must not overlap b.
 func (r *Reader) Decode(b, dst []byte, at LSN, c *Codecs) ([]byte, FrameHeader, error) {
-	fh, err := parseFrame(b, at)
-	if err != nil {
+	var fh FrameHeader
+	if err := fh.parse(b, at); err != nil {
 		return dst, fh, err
 	}
 	stored, err := checkPayload(b, &fh)
@@ -122,12 +122,12 @@ func (r *Reader) Check(b []byte, salt uint64, at, limit LSN) error {
 		return errFrameLong
 	}
 	r.stamp.Reset(salt)
-	_, err := r.stamp.Parse(b, at, limit)
-	return err
+	var fh FrameHeader
+	return r.stamp.Parse(&fh, b, at, limit)
 }
 
 // PeekFrame decodes a frame header that was checked before.
-func PeekFrame(b []byte) FrameHeader {
-	h, _ := parseFrame(b, MaxLSN) // checked before
+func PeekFrame(b []byte) (h FrameHeader) {
+	_ = h.parse(b, MaxLSN) // checked before
 	return h
 }

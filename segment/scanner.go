@@ -73,7 +73,8 @@ type Scanner struct {
 	win    []byte // bytes of the file at off
 	off    int64
 	raw    []byte // decompression space
-	frame  Frame  // the last one returned
+	head   FrameHeader
+	frame  Frame // the last one returned
 	stop   Stop
 	err    error
 	footer Footer
@@ -82,7 +83,15 @@ type Scanner struct {
 // NewScanner returns a scanner over a segment file of the given size. It reads
 // nothing yet.
 func NewScanner(r io.ReaderAt, size int64, h Header, o ScanOptions) *Scanner {
-	s := &Scanner{r: r, size: size, h: h, o: o, pos: max(o.From, h.Base)}
+	s := new(Scanner)
+	s.Reset(r, size, h, o)
+	return s
+}
+
+// Reset makes s what NewScanner returns, in the memory that it has. Frames that
+// it returned are not valid any more.
+func (s *Scanner) Reset(r io.ReaderAt, size int64, h Header, o ScanOptions) {
+	*s = Scanner{r: r, size: size, h: h, o: o, pos: max(o.From, h.Base), win: s.win[:0], raw: s.raw}
 	s.stamp.Reset(h.Salt)
 	end := h.Base
 	if size > HeaderSize {
@@ -101,7 +110,6 @@ func NewScanner(r io.ReaderAt, size int64, h Header, o ScanOptions) *Scanner {
 		s.o.BufSize = ReadSize
 	}
 	s.off = h.Offset(s.pos)
-	return s
 }
 
 // Next returns the next frame, which is valid until the next call. At the end it
@@ -125,27 +133,27 @@ func (s *Scanner) Next() (*Frame, error) {
 		}
 		return s.halt(StopBad, errShort)
 	}
-	h, err := s.stamp.Parse(b, s.pos, s.o.Limit)
-	if err != nil {
+	h := &s.head
+	if err := s.stamp.Parse(h, b, s.pos, s.o.Limit); err != nil {
 		return s.noFrame(b, err)
 	}
 	b, err = s.window(int(h.Size()))
 	if err != nil {
 		return s.halt(StopRead, err)
 	}
-	payload, err := s.payload(b, &h)
+	payload, err := s.payload(b, h)
 	if err != nil {
 		return s.halt(StopBad, err)
 	}
-	if h.Kind == LowWater && !possibleLowWater(&h, payload) {
+	if h.Kind == LowWater && !possibleLowWater(h, payload) {
 		return s.halt(StopImpossible, errLowWater)
 	}
-	s.frame = Frame{
-		LSN: s.pos, End: s.pos + LSN(h.Size()), Kind: h.Kind, Codec: h.Codec,
-		Durable: h.Durable, Payload: payload, Stored: int(h.Stored), Bytes: b[:h.Size()],
-	}
-	s.pos = s.frame.End
-	return &s.frame, nil
+	f := &s.frame // field by field, as FrameHeader.parse
+	f.LSN, f.End = s.pos, s.pos+LSN(h.Size())
+	f.Kind, f.Codec, f.Durable = h.Kind, h.Codec, h.Durable
+	f.Payload, f.Stored, f.Bytes = payload, int(h.Stored), b[:h.Size()]
+	s.pos = f.End
+	return f, nil
 }
 
 // possibleLowWater reports whether the mark in a low-water frame can be one: it

@@ -17,3 +17,15 @@ func reserve(f *osFile, size int64) error {
 		return unix.Fallocate(int(fd), 0, 0, size)
 	})
 }
+
+var _ Prefetcher = (*osFile)(nil)
+
+// Prefetch implements [Prefetcher].
+func (f *osFile) Prefetch(off, n int64) {
+	if n <= 0 {
+		return // 0 would be all of the file
+	}
+	_ = f.control("fadvise", func(fd uintptr) error { // only a hint
+		return unix.Fadvise(int(fd), off, n, unix.FADV_WILLNEED)
+	})
+}

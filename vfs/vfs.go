@@ -131,6 +131,13 @@ type File interface {
 	Name() string
 }
 
+// Prefetcher is a File that can be told what will be read soon.
+type Prefetcher interface {
+	// Prefetch asks for n bytes at off to be brought into memory meanwhile. It
+	// does not wait for the disk, and does not say whether anything came of it.
+	Prefetch(off, n int64)
+}
+
 // Info describes a file or directory.
 type Info struct {
 	Size  int64

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"sync"
 
 	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/vfs"
 )
 
 // Scanner reads the frames of a range of the log in order, across segments, all
@@ -18,17 +20,21 @@ type Scanner struct {
 	from   LSN
 	to     LSN
 	flush  error // unwritten frames could not be written; told at the end
-	cur    *segment.Scanner
+	read   *segment.Scanner
+	cur    *segment.Scanner // read, or nil between segments
 	curEnd LSN
 	err    error
 }
+
+// scanners lend their windows to one scan after the other.
+var scanners = sync.Pool{New: func() any { return new(segment.Scanner) }}
 
 // Scan returns a scanner over the frames that start in [from, to). from 0 is
 // First; a from that is no frame boundary means the next one. to 0, or beyond
 // the end, is the end at the time of the call. Frames that are not written yet
 // are written first. Close must be called.
 func (l *Log) Scan(from, to LSN) *Scanner {
-	s := &Scanner{l: l}
+	s := &Scanner{l: l, read: scanners.Get().(*segment.Scanner)}
 	if end := l.End(); to == 0 || to > end {
 		to = end
 	}
@@ -51,10 +57,38 @@ func (l *Log) Scan(from, to LSN) *Scanner {
 	return s
 }
 
-// Close gives back the files. It returns nil.
+// Prefetch asks for [from, to), or as much of it as lies in the segment of from,
+// to be brought into memory meanwhile, for a Scan that comes to it soon. It is a
+// hint: it does not wait, and what cannot be had is told by the Scan.
+func (l *Log) Prefetch(from, to LSN) {
+	list := l.acquireAll()
+	defer list.release()
+	to = min(to, l.End())
+	e, ok := list.find(from)
+	if !ok || from >= to {
+		return
+	}
+	f := e.f
+	if late, ok := f.(*lateFile); ok {
+		o, err := late.open()
+		if err != nil {
+			return
+		}
+		f = o.f
+	}
+	if p, ok := f.(vfs.Prefetcher); ok {
+		p.Prefetch(e.h.Offset(from), int64(min(to, e.end)-from))
+	}
+}
+
+// Close gives back the files, and the memory of the last frame. It returns nil.
 func (s *Scanner) Close() error {
+	if s.read != nil {
+		s.read.Reset(nil, 0, segment.Header{}, segment.ScanOptions{}) // forgets the file
+		scanners.Put(s.read)
+	}
 	s.list.release()
-	s.list, s.cur, s.err = nil, nil, ErrClosed
+	s.list, s.read, s.cur, s.err = nil, nil, nil, ErrClosed
 	return nil
 }
 
@@ -101,7 +135,8 @@ func (s *Scanner) enter() {
 		if i == len(s.list)-1 {
 			limit = max(s.l.Written(), s.to)
 		}
-		s.cur = segment.NewScanner(e.f, e.size.Load(), e.h, segment.ScanOptions{
+		s.cur = s.read
+		s.cur.Reset(e.f, e.size.Load(), e.h, segment.ScanOptions{
 			From: s.start(e, limit), To: s.curEnd, Limit: limit, Name: s.l.path(e.name), Codecs: &s.l.codecs,
 		})
 		return

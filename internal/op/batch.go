@@ -58,7 +58,8 @@ func DecodeAt(e Entry, i uint32, b []byte) (Op, error) {
 	if opSum(i, b) != e.Sum {
 		return Op{}, batchError(0, "operation checksum")
 	}
-	o, err := decodeOne(b)
+	var o Op
+	err := o.decodeOne(b)
 	if err == nil && o.Kind != KindPut && o.Kind != KindDelete {
 		return Op{}, &DecodeError{Kind: o.Kind, Reason: "kind not allowed in a batch", Err: ErrCorrupt}
 	}
@@ -99,35 +100,37 @@ func (b Batch) All() iter.Seq2[Op, error] {
 
 // decodeBatch checks the table: operations follow each other without a gap and
 // end with the payload.
-func decodeBatch(payload []byte) (Op, error) {
+func (o *Op) decodeBatch(payload []byte) error {
+	*o = Op{}
 	switch {
 	case len(payload) < BatchHeaderSize:
-		return Op{}, batchError(len(payload), "header cut short")
+		return batchError(len(payload), "header cut short")
 	case len(payload) > MaxBatchSize:
-		return Op{}, batchError(0, "batch too large")
+		return batchError(0, "batch too large")
 	case payload[1]|payload[2]|payload[3] != 0:
-		return Op{}, &DecodeError{Kind: KindBatch, Offset: 1, Reason: "unknown flag", Err: ErrUnsupported}
+		return &DecodeError{Kind: KindBatch, Offset: 1, Reason: "unknown flag", Err: ErrUnsupported}
 	}
 	n := uint64(binary.LittleEndian.Uint32(payload[4:]))
 	if n == 0 {
-		return Op{}, batchError(4, "no operations")
+		return batchError(4, "no operations")
 	}
 	if n*(EntrySize+minOpSize) > uint64(len(payload)-BatchHeaderSize) {
-		return Op{}, batchError(4, "table cut short")
+		return batchError(4, "table cut short")
 	}
 	b := Batch{payload: payload, n: int(n)}
 	next := int(EntryOffset(uint32(n)))
 	for i := range b.n {
 		e := b.Entry(i)
 		if e.Offset != next || e.Length < minOpSize || e.Length > len(payload)-next {
-			return Op{}, batchError(int(EntryOffset(uint32(i))), "table entry out of order")
+			return batchError(int(EntryOffset(uint32(i))), "table entry out of order")
 		}
 		next += e.Length
 	}
 	if next != len(payload) {
-		return Op{}, batchError(next, "bytes after the end")
+		return batchError(next, "bytes after the end")
 	}
-	return Op{Kind: KindBatch, Batch: b}, nil
+	o.Kind, o.Batch = KindBatch, b
+	return nil
 }
 
 // opSum is the checksum in a table entry. The operation's number is mixed in,

@@ -28,20 +28,28 @@ type Op struct {
 // a batch the whole table is checked, the operations when they are read.
 // Memory is bounded by len(payload); nothing is allocated for puts, deletes
 // and batches. The error is a [*DecodeError].
-func Decode(payload []byte) (Op, error) {
-	if len(payload) > 0 && Kind(payload[0]) == KindBatch {
-		return decodeBatch(payload)
-	}
-	return decodeOne(payload)
+func Decode(payload []byte) (o Op, err error) {
+	err = o.Decode(payload)
+	return o, err
 }
 
-func decodeOne(b []byte) (o Op, err error) {
+// Decode sets o to what the package's Decode returns, for callers to whom the
+// copy matters. After an error o is zero.
+func (o *Op) Decode(payload []byte) error {
+	if len(payload) > 0 && Kind(payload[0]) == KindBatch {
+		return o.decodeBatch(payload)
+	}
+	return o.decodeOne(payload)
+}
+
+func (o *Op) decodeOne(b []byte) error {
+	*o = Op{}
 	r := reader{b: b}
 	r.kind = Kind(r.uint8("kind"))
 	o.Kind = r.kind
 	switch o.Kind {
 	case KindPut:
-		r.put(&o)
+		r.put(o)
 	case KindDelete:
 		o.Region = r.region()
 		o.Key = r.rest()
@@ -54,11 +62,11 @@ func decodeOne(b []byte) (o Op, err error) {
 			r.corrupt("bytes after the end")
 		}
 	case KindRegionCreate:
-		r.regionHeader(&o)
+		r.regionHeader(o)
 		o.Name = r.name()
 		o.Options = r.options()
 	case KindRegionAlter:
-		r.regionHeader(&o)
+		r.regionHeader(o)
 		o.Options = r.options()
 	case 0: // zeros are never an operation
 		r.fail(0, "kind zero", ErrCorrupt)
@@ -66,9 +74,9 @@ func decodeOne(b []byte) (o Op, err error) {
 		r.fail(0, "unknown kind", ErrUnsupported)
 	}
 	if r.bad != nil {
-		return Op{}, r.err()
+		*o = Op{}
 	}
-	return o, nil
+	return r.err()
 }
 
 func (r *reader) put(o *Op) {
