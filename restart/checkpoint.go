@@ -51,6 +51,7 @@ func (st *Store) imageSet(cur current) images.Set {
 // checkpointer is what a store knows of its images.
 type checkpointer struct {
 	cycle sync.Mutex // held through a checkpoint
+	tries backoff    // of the background alone
 
 	mu   sync.Mutex
 	last imageInfo // the newest image; zero: none
@@ -343,7 +344,7 @@ func (c *checkpointer) predict(first, end LSN) time.Duration {
 // but only after the log grew by twice the size of the last image.
 func (st *Store) pace(ctx context.Context) {
 	predicted := st.PredictedRestart()
-	if predicted <= st.opts.RestartBudget {
+	if predicted <= st.opts.RestartBudget || !st.checkpoint.tries.due() {
 		return
 	}
 	st.checkpoint.mu.Lock()
@@ -352,7 +353,7 @@ func (st *Store) pace(ctx context.Context) {
 	st.checkpoint.late = st.checkpoint.late || !grown
 	st.checkpoint.mu.Unlock()
 	if grown {
-		_ = st.Checkpoint(ctx) // reported by its event; the next call tries again
+		st.checkpoint.tries.tried(st.Checkpoint(ctx)) // its event reports an error
 	} else if say {
 		st.opts.Events.budgetMissed(predicted)
 	}

@@ -25,6 +25,7 @@ import (
 // compactor runs in the background and on demand, one cycle at a time.
 type compactor struct {
 	cycle sync.Mutex // held through a cycle
+	tries backoff    // of the background alone
 }
 
 const (
@@ -40,13 +41,12 @@ const (
 )
 
 // compactInBackground cleans segments while the policy says so. A failure is
-// reported by an event, and tried again at the next call.
+// reported by an event, and tried again after a pause.
 func (st *Store) compactInBackground(ctx context.Context) {
 	st.tuneSegments()
-	for ctx.Err() == nil && st.shouldCompact() {
-		if err := st.compactFront(ctx, st.dueSegments(), st.throttle()); err != nil {
-			return
-		}
+	tries := &st.compact.tries
+	for ctx.Err() == nil && st.shouldCompact() && tries.due() {
+		tries.tried(st.compactFront(ctx, st.dueSegments(), st.throttle()))
 	}
 }
 

@@ -15,6 +15,8 @@ type Events struct {
 	// Recovered is called within Open, when the index is there; an eager load follows.
 	Recovered func(RecoveryReport)
 	// CompactionBegin and CompactionEnd enclose the cleaning of the oldest segments.
+	// What failed is tried again, after 250 ms at first and 8 s in the end; so is
+	// a checkpoint.
 	CompactionBegin func(CompactionInfo)
 	CompactionEnd   func(CompactionInfo)
 	// CheckpointBegin and CheckpointEnd enclose the writing of an image.

@@ -67,9 +67,15 @@ func TestDamageThatOpenDoesNotSee(t *testing.T) {
 			if _, err := r.Get([]byte("key-0")); !errors.Is(err, segment.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(first)) {
 				t.Errorf("%s: get: %v", what, err)
 			}
+			if d := st.Recovery().FirstRead; d != 0 {
+				t.Errorf("%s: a read that failed counts as the first, after %v", what, d)
+			}
 			time.Sleep(time.Second)
 			synctest.Wait()
 			wantValue(t, r, "key-39", strings.Repeat("v", 8000))
+			if st.Recovery().FirstRead == 0 {
+				t.Errorf("%s: no first read", what)
+			}
 			if len(told) != 1 || !errors.Is(told[0], segment.ErrCorrupt) || !strings.Contains(told[0].Error(), filepath.Base(first)) {
 				t.Errorf("%s: told %v", what, told)
 			}

@@ -2,12 +2,16 @@ package restart_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/fastrestart/frs/restart"
+	"github.com/fastrestart/frs/vfs/errfs"
 	"github.com/fastrestart/frs/vfs/memfs"
 )
 
@@ -88,6 +92,57 @@ func TestBudgetMissed(t *testing.T) {
 		synctest.Wait()
 		if len(p.images) != 2 || len(p.missed) != 2 {
 			t.Errorf("after the log grew: %d images, missed %v", len(p.images), p.missed)
+		}
+	})
+}
+
+// A checkpoint that fails is not tried over and over; when what stood in its way
+// is gone, the image is written.
+func TestPacingPausesAfterFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p paces
+		e := errfs.Wrap(memfs.New())
+		o := small(e)
+		o.RestartBudget, o.Compaction, o.MemoryLimit, o.Events = 20*time.Millisecond, restart.NoCompaction, 256<<20, p.events()
+		o.SegmentSize = 4 << 20
+		st, err := restart.Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		full := errfs.Rule{Kinds: errfs.Create, Name: "image*", Times: errfs.Forever, Err: syscall.ENOSPC}
+		rule := e.Inject(full)
+		r := region(t, st, "a")
+		write := func() {
+			for i := range 1000 {
+				put(t, r, fmt.Sprint(i), strings.Repeat("v", 10_000))
+			}
+		}
+		write()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(p.images); n < 8 || n > 14 {
+			t.Fatalf("in a minute %d tries", n)
+		}
+		for _, im := range p.images {
+			if !errors.Is(im.Err, syscall.ENOSPC) {
+				t.Fatalf("checkpoint: %v", im.Err)
+			}
+		}
+		rule.Remove()
+		p.images = nil
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if len(p.images) != 1 || p.images[0].Err != nil {
+			t.Errorf("without the fault: %+v", p.images)
+		}
+		e.Inject(full)
+		p.images = nil
+		write()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(p.images); n < 2 {
+			t.Errorf("after a checkpoint that succeeded, %d tries within a second", n)
 		}
 	})
 }

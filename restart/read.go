@@ -20,7 +20,7 @@ func (r *Region) Get(key []byte) ([]byte, error) { return r.AppendGet(nil, key) 
 // value may be newer than what is durable.
 func (r *Region) AppendGet(dst, key []byte) ([]byte, error) {
 	value, err := r.get(dst, key)
-	if !r.st.wasRead.Load() {
+	if !r.st.wasRead.Load() && (err == nil || errors.Is(err, ErrNotFound)) {
 		r.st.firstRead()
 	}
 	return value, err

@@ -45,7 +45,7 @@ type RecoveryReport struct {
 	// Took is the time of the recovery within Open.
 	Took time.Duration `json:"took_ns"`
 	// From the call of Open: until it returned, until the first Get of any
-	// region did, until all that fits was in memory. Zero as long as that has
+	// region had an answer, until all that fits was in memory. Zero as long as that has
 	// not happened.
 	OpenTook  time.Duration `json:"open_ns,omitempty"`
 	FirstRead time.Duration `json:"first_read_ns,omitempty"`
@@ -82,7 +82,7 @@ func (b *reportBox) change(f func(r *RecoveryReport)) {
 	f(&b.r)
 }
 
-// firstRead notes the return of the first Get.
+// firstRead notes the first answer.
 func (st *Store) firstRead() {
 	if st.wasRead.CompareAndSwap(false, true) {
 		took := time.Since(st.begun)
