@@ -40,7 +40,23 @@ func (d *decoded) reset() {
 	d.regions, d.controls = d.regions[:0], d.controls[:0]
 }
 
-// known are the regions that were seen in a segment, by id.
+// apply brings the records of one shard number into the regions' tables. What an
+// error leaves stays in the list.
+func (d *decoded) apply(n int) error {
+	list := d.shards[n]
+	for i := range list {
+		p := &list[i]
+		r := d.regions[p.at]
+		if err := r.replayOrQueue(&r.shards[n], p); err != nil {
+			d.shards[n] = list[i:]
+			return err
+		}
+	}
+	d.shards[n] = list[:0]
+	return nil
+}
+
+// known are the regions that were seen in a segment, by id; nil: not asked for.
 type known map[uint32]*knownRegion
 
 type knownRegion struct {
@@ -50,7 +66,9 @@ type knownRegion struct {
 
 func (k known) close() {
 	for _, r := range k {
-		r.close()
+		if r != nil {
+			r.close()
+		}
 	}
 }
 
@@ -131,11 +149,16 @@ func (st *Store) eachOp(f *segment.Frame, x *operation, fn func() error) (err er
 
 // record takes in one operation.
 func (rec *recovery) record(d *decoded, k known, x *operation) error {
-	r := k[x.Region]
-	if r == nil {
-		r = &knownRegion{rec.region(x.Region).builder(), uint32(len(d.regions))}
+	r, ok := k[x.Region]
+	if !ok {
+		if to := rec.region(x.Region); to != nil {
+			r = &knownRegion{to.builder(), uint32(len(d.regions))}
+			d.regions = append(d.regions, r.region)
+		}
 		k[x.Region] = r
-		d.regions = append(d.regions, r.region)
+	}
+	if r == nil {
+		return nil
 	}
 	if x.Kind != op.KindPut && x.Kind != op.KindDelete {
 		x.Name = strings.Clone(x.Name)

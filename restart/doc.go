@@ -40,11 +40,11 @@
 // # Restart
 //
 // Open reads the newest image's list of parts and replays the log behind it;
-// parts are read when first used, or by a background loader, and values after
-// them, newest first. With [Eager] it replays all of the log instead, where memory
-// has room. [Store.Recovery] says which rung of the ladder an open
-// took, and why not a quicker one: clean image, image and tail, older image
-// and tail, full scan.
+// parts are read when first used. The background loads the rest: by a look at the
+// whole log where memory has room for it, otherwise keys first and then values,
+// newest first. With [Eager] Open does that itself. [Store.Recovery] says which
+// rung of the ladder an open took, and why not a quicker one: clean image, image
+// and tail, older image and tail, full scan.
 //
 // Open fails on damage that would lose acknowledged data, with a positioned
 // [segment.CorruptionError], and changes nothing on disk. Of older segments it

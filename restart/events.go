@@ -25,7 +25,7 @@ type Events struct {
 	// BudgetMissed is called once when a restart would take longer than the
 	// RestartBudget and a checkpoint would not be worth its writes.
 	BudgetMissed func(predicted time.Duration)
-	// LoadProgress is called after each segment that values were loaded from.
+	// LoadProgress is called as values are loaded, after a segment or several.
 	LoadProgress func(LoadInfo)
 	// Loaded is called when the background has loaded what fits in memory.
 	Loaded func(RecoveryReport)

@@ -30,7 +30,7 @@ type lazyRegion struct {
 
 type lazyPart struct {
 	mu     sync.Mutex // held through the load
-	read   bool       // its entries are in the queue; under mu
+	read   bool       // its entries are in the queue, or were; changes under mu and the shard's lock
 	loaded bool       // under the shard's lock
 	at     index.ImagePart
 	queue  []replayed // under the shard's lock; in LSN order

@@ -7,15 +7,19 @@ import (
 	"time"
 )
 
-// load looks at the segments that Open did not look at, reads the parts that are
-// still in the image, and then values, newest first, as far as memory has room.
-// It runs in the background, or within Open when that is asked for.
+// load looks at the segments that Open did not look at, and brings into memory
+// what has room there: everything by one look at the log, or what is still in the
+// image, a part after the other, and then values, newest first. It runs in the
+// background, or within Open when that is asked for.
 func (st *Store) load(ctx context.Context) error {
 	if st.opts.Load != Eager {
 		pauseFor(ctx, loadDelay)
 	}
 	if err := st.log.CheckHeaders(ctx); ctx.Err() == nil {
 		st.loadFailed(err)
+	}
+	if st.loadsWhole() {
+		st.loadWhole(ctx) // what keeps it from that is met again below
 	}
 	if err := st.loadParts(ctx); err != nil {
 		return err
@@ -35,6 +39,14 @@ func (st *Store) load(ctx context.Context) error {
 	st.report.change(func(r *RecoveryReport) { r.Loaded = took })
 	st.opts.Events.loaded(st.Recovery())
 	return nil
+}
+
+// loading is what brings values into memory. Cells that are in no table yet are
+// memory that no eviction finds.
+type loading struct {
+	// end ends it, for whoever needs memory that eviction alone did not find. It
+	// returns when the cells can leave memory, or over is 0 or less.
+	end func(over func() int64)
 }
 
 // loadFailed tells what the loading in the background could not read, once.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/fastrestart/frs/index"
 	"github.com/fastrestart/frs/restart"
@@ -243,14 +245,26 @@ func TestLoadModes(t *testing.T) {
 }
 
 // TestWorkWhileLoading opens again and again, in every mode, and works at once:
-// every kind of operation meets parts in every state.
+// every kind of operation meets parts in every state, and a load of parts and
+// values, or of the whole, in every state.
 func TestWorkWhileLoading(t *testing.T) {
 	rounds := 160
 	if raceEnabled {
 		rounds = 40
 	}
 	s := seed(t)
-	m := newModel(t, s, restart.Options{SegmentSize: 64 << 10, MemoryLimit: 2 << 20, Compaction: restart.NoCompaction})
+	for name, o := range map[string]restart.Options{
+		"parts": {SegmentSize: 64 << 10, MemoryLimit: 2 << 20, Compaction: restart.NoCompaction},
+		"whole": restart.LoadWhole(restart.Options{SegmentSize: 64 << 10, MemoryLimit: 64 << 20, Compaction: restart.NoCompaction}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { workWhileLoading(t, rounds, s, o) })
+		})
+	}
+}
+
+func workWhileLoading(t *testing.T, rounds int, s uint64, o restart.Options) {
+	m := newModel(t, s, o)
 	for i := range 6000 {
 		r := m.region()
 		k, v := fmt.Sprintf("key-%d", i%2000), m.value()
@@ -259,6 +273,7 @@ func TestWorkWhileLoading(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(s, 2))
 	rungs := map[restart.Rung]int{}
+	loaded := 0
 	for range rounds {
 		if rnd.IntN(3) == 0 {
 			m.check("sync", m.st.Sync())
@@ -271,18 +286,23 @@ func TestWorkWhileLoading(t *testing.T) {
 		m.opts.Load = restart.LoadMode(rnd.IntN(3))
 		m.open()
 		rungs[m.st.Recovery().Rung]++
+		// Before the background begins, when it does, or when it is through.
+		time.Sleep(time.Duration(19+rnd.IntN(3)) * time.Millisecond)
 		for range rnd.IntN(60) {
 			m.act(rnd)
 		}
 		if rnd.IntN(4) == 0 {
 			m.compare()
 		}
+		if m.st.Recovery().Loaded != 0 {
+			loaded++
+		}
 	}
 	m.compare()
 	m.close()
-	t.Logf("%v", rungs)
-	if rungs[restart.RungCleanImage] == 0 || rungs[restart.RungImageTail] == 0 {
-		t.Error("a rung was not met")
+	t.Logf("%v, %d loaded", rungs, loaded)
+	if rungs[restart.RungCleanImage] == 0 || rungs[restart.RungImageTail] == 0 || loaded == 0 {
+		t.Error("a rung was not met, or nothing was loaded")
 	}
 }
 

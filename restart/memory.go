@@ -74,7 +74,7 @@ func (st *Store) evict(n int64) error {
 			// that cannot be loaded is the error of whoever looks at it.
 			_ = st.loadParts(context.Background())
 			if l := st.loader.Load(); l != nil {
-				l.end()
+				l.end(over)
 			}
 		}
 		st.evictRound(over, math.MaxInt)

@@ -29,7 +29,7 @@ func TestModel(t *testing.T) {
 	for i, o := range []restart.Options{
 		{SegmentSize: 64 << 10, MemoryLimit: 1 << 20},
 		{SegmentSize: 64 << 10, MemoryLimit: 64 << 20, Compression: restart.CompressS2},
-		{SegmentSize: 1 << 20, MemoryLimit: 64 << 20, Compaction: restart.NoCompaction},
+		restart.LoadWhole(restart.Options{SegmentSize: 1 << 20, MemoryLimit: 256 << 20, Compaction: restart.NoCompaction}),
 		{SegmentSize: 256 << 10, MemoryLimit: 2 << 20, Compaction: restart.PerformanceBased, Compression: restart.CompressZstd},
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {

@@ -111,6 +111,8 @@ type Options struct {
 
 	// Events are called as things happen; see Events.
 	Events Events
+
+	wholeFrom int64 // of tests; zero: wholeFrom
 }
 
 const minMemoryLimit = 1 << 20
@@ -120,8 +122,8 @@ const minMemoryLimit = 1 << 20
 type LoadMode uint8
 
 const (
-	// Lazy (default): Open returns at once; keys and then values are loaded
-	// in the background.
+	// Lazy (default): Open returns at once; keys and values are loaded in the
+	// background.
 	Lazy LoadMode = iota
 	// Eager: Open returns when everything is loaded that the memory limit
 	// has room for. It reads the whole log, and no image unless memory is short.

@@ -34,8 +34,9 @@ type recovery struct {
 
 	mu      sync.Mutex
 	regions map[uint32]*recovering
+	only    bool // these regions, no others
 
-	segments []*decoded // of the last round, for their memory
+	segments []*decoded // of the last round: what is not applied yet, and their memory
 	records  atomic.Int64
 	bytes    atomic.Int64
 
@@ -109,7 +110,7 @@ func (rec *recovery) run(im *openImage, all bool) error {
 	if rec.st.opts.Load == Eager && (all || im == nil) {
 		rec.loading = &LoadInfo{Total: int64(rec.st.log.End() - from)}
 	}
-	if err := rec.scan(from); err != nil {
+	if err := rec.scan(from, rec.st.log.End()); err != nil {
 		return err
 	}
 	return rec.finish()
@@ -119,8 +120,12 @@ func (rec *recovery) run(im *openImage, all bool) error {
 // everything: an eager load reads all of it, and needs neither the image nor a
 // second cell for each entry if memory has room for what the log holds.
 func (st *Store) loadsByScan() bool {
-	bytes := int64(st.log.End() - st.log.First())
-	return st.opts.Load == Eager && st.opts.Compression == wal.None && bytes <= st.pool.Limit()/4*3
+	return st.opts.Load == Eager && st.logFits()
+}
+
+// logFits reports whether memory has room for all that the log holds.
+func (st *Store) logFits() bool {
+	return st.opts.Compression == wal.None && st.pool.Used()+st.logBytes() <= st.pool.Limit()/4*3
 }
 
 // abandon lets go of the image that regions of a failed recovery hold.
@@ -130,13 +135,12 @@ func (rec *recovery) abandon() {
 	}
 }
 
-// scan replays the log from a position to its end.
-func (rec *recovery) scan(from LSN) error {
+// scan replays the log from one position to another.
+func (rec *recovery) scan(from, to LSN) error {
 	start := time.Now()
 	var segs []wal.SegmentInfo
 	for _, s := range rec.st.log.Segments() {
-		if s.End > from {
-			s.Base = max(s.Base, from)
+		if s.Base, s.End = max(s.Base, from), min(s.End, to); s.Base < s.End {
 			segs = append(segs, s)
 		}
 	}
@@ -181,16 +185,26 @@ func (rec *recovery) round(segs []wal.SegmentInfo, n int) error {
 	}
 	return parallel(numShards, func(n int) error {
 		for _, d := range list {
-			for i := range d.shards[n] {
-				p := &d.shards[n][i]
-				r := d.regions[p.at]
-				if err := r.replayOrQueue(&r.shards[n], p); err != nil {
-					return err
-				}
+			if err := d.apply(n); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
+}
+
+// free frees the cells that a scan that failed decoded and did not apply.
+func (rec *recovery) free() {
+	for _, d := range rec.segments {
+		for n := range d.shards {
+			for i := range d.shards[n] {
+				if p := &d.shards[n][i]; p.ref != 0 {
+					index.FreeCell(d.regions[p.at].arena, p.ref)
+				}
+			}
+		}
+		d.reset()
+	}
 }
 
 // parallel runs f for 0 to n-1, two calls for each processor at a time: one works
@@ -234,12 +248,13 @@ func (st *Store) prefetch(segs []wal.SegmentInfo, i int) {
 
 func workers() int { return 2 * runtime.GOMAXPROCS(0) }
 
-// region returns the region of that id, made known if it is new.
+// region returns the region of that id, made known if it is new; nil for one that
+// is not asked for.
 func (rec *recovery) region(id uint32) *recovering {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	r := rec.regions[id]
-	if r == nil {
+	if r == nil && !rec.only {
 		r = &recovering{Region: newRegion(rec.st, id)}
 		rec.regions[id] = r
 		rec.st.catalog.nextID = max(rec.st.catalog.nextID, id+1)
@@ -250,6 +265,9 @@ func (rec *recovery) region(id uint32) *recovering {
 // control carries out a catalogue record.
 func (rec *recovery) control(c control) error {
 	r := rec.region(c.op.Region)
+	if r == nil {
+		return nil
+	}
 	switch c.op.Kind {
 	case op.KindRegionCreate:
 		o, err := decodeOptions(c.op.Name, c.op.Options)

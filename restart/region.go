@@ -66,8 +66,10 @@ const numShards = 1 << index.ShardBits
 
 func shardOf(hash uint64) int { return index.Shard(hash, index.ShardBits) }
 
-func newRegion(st *Store, id uint32) *Region {
-	r := &Region{st: st, id: id, arena: st.pool.NewArena()}
+func newRegion(st *Store, id uint32) *Region { return newRegionIn(st, id, st.pool.NewArena()) }
+
+func newRegionIn(st *Store, id uint32, arena *offheap.Arena) *Region {
+	r := &Region{st: st, id: id, arena: arena}
 	for i := range r.shards {
 		r.shards[i].hash = index.NewHash(r.arena)
 	}

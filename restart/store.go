@@ -47,7 +47,7 @@ type Store struct {
 	recoveredEnd LSN
 	// keysLoaded: no part is left in the image.
 	keysLoaded atomic.Bool
-	loader     atomic.Pointer[loader] // while values are loaded
+	loader     atomic.Pointer[loading] // while values are loaded
 
 	segmentSize atomic.Int64 // soft size in force when it follows the data
 

@@ -48,7 +48,7 @@ const (
 // memory has room.
 func (st *Store) loadValues(ctx context.Context) error {
 	l := &loader{st: st, regions: make(map[uint32]*Region), start: time.Now(), pieces: make(map[*piece]bool)}
-	st.loader.Store(l)
+	st.loader.Store(&loading{l.end})
 	defer st.loader.Store(nil)
 	for _, r := range st.catalog.all() {
 		l.regions[r.id] = r
@@ -83,9 +83,8 @@ func (l *loader) progress(n int64) {
 
 func (l *loader) full() bool { return l.ended.Load() || l.st.pool.Used() >= l.st.pool.Limit() }
 
-// end ends the loading and gives its cells to the entries now, so that they can
-// leave memory.
-func (l *loader) end() {
+// end gives the loader's cells to the entries now, so that they can leave memory.
+func (l *loader) end(func() int64) {
 	l.ended.Store(true)
 	l.mu.Lock()
 	pieces := slices.Collect(maps.Keys(l.pieces))

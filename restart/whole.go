@@ -1,0 +1,213 @@
+package restart
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/fastrestart/frs/index"
+)
+
+// A store whose log fits in memory is loaded whole: one look at the log, as by an
+// eager open, while everything else goes on. The log is replayed into regions that
+// nobody sees, which end up with what the store held when it was opened. A part
+// that is not loaded by then has not changed since: its entries move to the region
+// that it is of. For a part that something else loaded, they are cells that its
+// entries may get, as from the loader of values. The parts of a region that was
+// emptied, dropped or closed meanwhile count as loaded, and have no entries.
+
+// wholeFrom is how many bytes of log are loaded whole. Of fewer, the image's parts
+// are as quick.
+const wholeFrom = 16 << 20
+
+func (st *Store) loadsWhole() bool {
+	from := cmp.Or(st.opts.wholeFrom, wholeFrom)
+	return st.opts.Load == Lazy && st.Recovery().Rung != RungFullScan && st.logBytes() >= from && st.logFits()
+}
+
+// whole is a load under way.
+type whole struct {
+	st      *Store
+	regions []wholeRegion
+}
+
+// wholeRegion is a region and what it is to get.
+type wholeRegion struct {
+	*Region
+	all *Region // in the same arena
+}
+
+// loadWhole loads all keys and values, or some or none of them, and then has
+// freed the rest.
+func (st *Store) loadWhole(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	freed := make(chan struct{})
+	defer close(freed)
+	st.loader.Store(&loading{func(over func() int64) {
+		cancel()
+		for over() > 0 {
+			select {
+			case <-freed:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}})
+	defer st.loader.Store(nil)
+	w := whole{st: st}
+	rec := &recovery{st: st, ctx: ctx, regions: make(map[uint32]*recovering), only: true}
+	for _, r := range st.catalog.all() {
+		if r.lazy == nil {
+			continue // the log behind the image had all of it
+		}
+		all := newRegionIn(st, r.id, r.arena)
+		rec.regions[r.id] = &recovering{Region: all}
+		w.regions = append(w.regions, wholeRegion{r, all})
+	}
+	from := st.log.First()
+	rec.loading = &LoadInfo{Total: int64(st.recoveredEnd - from)}
+	err := rec.scan(from, st.recoveredEnd)
+	if err == nil {
+		err = w.give(ctx)
+	}
+	if err == nil || !st.isClosed() { // Close frees all memory
+		rec.free()
+		w.free()
+	}
+}
+
+// give gives the regions what they held.
+func (w *whole) give(ctx context.Context) error {
+	for _, r := range w.regions {
+		// Nobody rebuilds parts meanwhile, and keeps them for others to take.
+		r.lazy.rebuilt.scan.Lock()
+		defer r.lazy.rebuilt.scan.Unlock()
+	}
+	return parallel(numShards, func(n int) error {
+		for _, r := range w.regions {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := r.give(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// free frees what the regions did not get, and the tables.
+func (w *whole) free() {
+	_ = parallel(numShards, func(n int) error {
+		for _, r := range w.regions {
+			freeTable(r.all, r.all.shards[n].hash)
+		}
+		return nil
+	})
+}
+
+// give gives the entries of a shard.
+func (r *wholeRegion) give(n int) error {
+	if r.giveShard(n) {
+		return nil
+	}
+	per := len(r.lazy.parts) / numShards
+	width := uint32(index.EndTag / per)
+	for i := range per {
+		tag := uint32(i) * width
+		entries := r.take(n, tag, tag+width)
+		given, err := r.givePart(n, n*per+i, entries)
+		if err != nil {
+			for i := range entries {
+				index.FreeCell(r.arena, entries[i].ref)
+			}
+			return err
+		}
+		if !given {
+			r.giveValues(n, entries)
+		}
+	}
+	return nil
+}
+
+// giveShard gives a table as it is, if no part of the shard is loaded.
+func (r *wholeRegion) giveShard(n int) bool {
+	sh, all := &r.shards[n], &r.all.shards[n]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	per := len(r.lazy.parts) / numShards
+	if sh.pending != per || sh.hash.Len() != 0 { // of a part that was read some entries may be there
+		return false
+	}
+	sh.hash, all.hash = all.hash, sh.hash
+	sh.live, sh.expiring, sh.absent, sh.content = all.live, all.expiring, all.absent, all.content
+	for i := n * per; i < (n+1)*per; i++ {
+		r.partGiven(sh, i)
+	}
+	return true
+}
+
+// take takes the entries of a shard whose tags are in [from, to) out of the table
+// that nobody sees.
+func (r *wholeRegion) take(n int, from, to uint32) []value {
+	all := r.all.shards[n].hash
+	refs, _ := all.ScanTo(from, to, all.Len(), nil)
+	entries := make([]value, len(refs))
+	for i, ref := range refs {
+		c, v := r.cell(ref), &entries[i]
+		v.hash, v.lsn, v.ref = index.HashKey(c.Key()), LSN(c.LSN()), ref
+		v.op, v.inBatch = c.Op()
+		all.Remove(v.hash, ref)
+	}
+	return entries
+}
+
+// givePart gives a part that is not loaded its entries; otherwise they stay the
+// caller's.
+func (r *wholeRegion) givePart(n, part int, entries []value) (given bool, err error) {
+	sh, p := &r.shards[n], &r.lazy.parts[part]
+	hashes := make([]uint64, len(entries))
+	for i := range entries {
+		hashes[i] = entries[i].hash
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if p.loaded || p.read {
+		return false, nil
+	}
+	if err := sh.hash.GrowAll(hashes); err != nil {
+		return false, err
+	}
+	for i := range entries {
+		v := &entries[i]
+		sh.hash.Insert(v.hash, v.ref)
+		r.settle(sh, v.ref, 0, r.shareOf(v.ref))
+	}
+	r.partGiven(sh, part)
+	return true, nil
+}
+
+// partGiven marks a part as loaded whose entries came from elsewhere.
+// REQUIRES: sh.mu is held.
+func (r *Region) partGiven(sh *shard, n int) {
+	p := &r.lazy.parts[n]
+	r.freeReplayed(p.queue)
+	r.lazy.rebuilt.forget(n)
+	r.partLoaded(sh, p)
+}
+
+// giveValues gives values to the entries of a shard that are there.
+func (r *wholeRegion) giveValues(n int, entries []value) {
+	values := slices.DeleteFunc(entries, func(v value) bool {
+		if r.cell(v.ref).Resident() {
+			return false
+		}
+		index.FreeCell(r.arena, v.ref)
+		return true
+	})
+	for list := range slices.Chunk(values, pageEntries) {
+		r.installValues(&r.shards[n], list)
+	}
+}
