@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -17,15 +18,33 @@ import (
 
 // paces counts what a store says of its checkpoints.
 type paces struct {
+	mu     sync.Mutex
 	images []restart.CheckpointInfo
 	missed []time.Duration
 }
 
 func (p *paces) events() restart.Events {
 	return restart.Events{
-		CheckpointEnd: func(i restart.CheckpointInfo) { p.images = append(p.images, i) },
-		BudgetMissed:  func(d time.Duration) { p.missed = append(p.missed, d) },
+		CheckpointEnd: func(i restart.CheckpointInfo) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.images = append(p.images, i)
+		},
+		BudgetMissed: func(d time.Duration) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.missed = append(p.missed, d)
+		},
 	}
+}
+
+// take returns the checkpoints since it was called last.
+func (p *paces) take() []restart.CheckpointInfo {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	images := p.images
+	p.images = nil
+	return images
 }
 
 // While a store is written, images keep the predicted restart within its budget,
@@ -121,27 +140,26 @@ func TestPacingPausesAfterFailure(t *testing.T) {
 		write()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := len(p.images); n < 8 || n > 14 {
+		tries := p.take()
+		if n := len(tries); n < 8 || n > 14 {
 			t.Fatalf("in a minute %d tries", n)
 		}
-		for _, im := range p.images {
+		for _, im := range tries {
 			if !errors.Is(im.Err, syscall.ENOSPC) {
 				t.Fatalf("checkpoint: %v", im.Err)
 			}
 		}
 		rule.Remove()
-		p.images = nil
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
-		if len(p.images) != 1 || p.images[0].Err != nil {
-			t.Errorf("without the fault: %+v", p.images)
+		if tries := p.take(); len(tries) != 1 || tries[0].Err != nil {
+			t.Errorf("without the fault: %+v", tries)
 		}
 		e.Inject(full)
-		p.images = nil
 		write()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if n := len(p.images); n < 2 {
+		if n := len(p.take()); n < 2 {
 			t.Errorf("after a checkpoint that succeeded, %d tries within a second", n)
 		}
 	})
