@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,10 +36,13 @@ func TestCompactionPausesAfterFailure(t *testing.T) {
 		bad := frame.off + segment.FrameHeaderSize + 500
 		flip(t, fs, first, bad, 1)
 
+		var mu sync.Mutex
 		var failed, cleaned []time.Duration
 		start := time.Now()
 		o.Compaction = restart.SizeBased
 		o.Events.CompactionEnd = func(i restart.CompactionInfo) {
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case i.Err == nil:
 				cleaned = append(cleaned, time.Since(start))
@@ -51,12 +55,14 @@ func TestCompactionPausesAfterFailure(t *testing.T) {
 		st = open(t, fs, o)
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		mu.Lock()
 		if n := len(failed); n < 8 || n > 14 || len(cleaned) != 0 {
 			t.Fatalf("in a minute %d failures at %v, cleaned at %v", n, failed, cleaned)
 		}
 		if gap := failed[1] - failed[0]; gap > time.Second {
 			t.Errorf("second try after %v", gap)
 		}
+		mu.Unlock()
 		r = region(t, st, "r")
 		put(t, r, "key-1", "still writable")
 		wantValue(t, r, "key-39", strings.Repeat("v", 8000))
@@ -64,9 +70,11 @@ func TestCompactionPausesAfterFailure(t *testing.T) {
 		flip(t, fs, first, bad, 1)
 		time.Sleep(9 * time.Second)
 		synctest.Wait()
+		mu.Lock()
 		if len(cleaned) == 0 {
 			t.Error("not cleaned when the damage was undone")
 		}
+		mu.Unlock()
 		wantValue(t, r, "key-1", "still writable")
 		if err := st.Close(); err != nil {
 			t.Error(err)
