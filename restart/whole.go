@@ -27,10 +27,7 @@ func (st *Store) loadsWhole() bool {
 }
 
 // whole is a load under way.
-type whole struct {
-	st      *Store
-	regions []wholeRegion
-}
+type whole []wholeRegion
 
 // wholeRegion is a region and what it is to get.
 type wholeRegion struct {
@@ -56,7 +53,7 @@ func (st *Store) loadWhole(ctx context.Context) {
 		}
 	}})
 	defer st.loader.Store(nil)
-	w := whole{st: st}
+	var w whole
 	rec := &recovery{st: st, ctx: ctx, regions: make(map[uint32]*recovering), only: true}
 	for _, r := range st.catalog.all() {
 		if r.lazy == nil {
@@ -64,7 +61,7 @@ func (st *Store) loadWhole(ctx context.Context) {
 		}
 		all := newRegionIn(st, r.id, r.arena)
 		rec.regions[r.id] = &recovering{Region: all}
-		w.regions = append(w.regions, wholeRegion{r, all})
+		w = append(w, wholeRegion{r, all})
 	}
 	from := st.log.First()
 	rec.loading = &LoadInfo{Total: int64(st.recoveredEnd - from)}
@@ -79,14 +76,14 @@ func (st *Store) loadWhole(ctx context.Context) {
 }
 
 // give gives the regions what they held.
-func (w *whole) give(ctx context.Context) error {
-	for _, r := range w.regions {
+func (w whole) give(ctx context.Context) error {
+	for _, r := range w {
 		// Nobody rebuilds parts meanwhile, and keeps them for others to take.
 		r.lazy.rebuilt.scan.Lock()
 		defer r.lazy.rebuilt.scan.Unlock()
 	}
 	return parallel(numShards, func(n int) error {
-		for _, r := range w.regions {
+		for _, r := range w {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -99,9 +96,9 @@ func (w *whole) give(ctx context.Context) error {
 }
 
 // free frees what the regions did not get, and the tables.
-func (w *whole) free() {
+func (w whole) free() {
 	_ = parallel(numShards, func(n int) error {
-		for _, r := range w.regions {
+		for _, r := range w {
 			freeTable(r.all, r.all.shards[n].hash)
 		}
 		return nil
