@@ -80,6 +80,7 @@ func (rec *recovery) decode(d *decoded, seg wal.SegmentInfo) error {
 	defer s.Close()
 	var x operation
 	var records, behind int64
+	var ask LSN
 	for {
 		f, err := s.Next()
 		if err == io.EOF {
@@ -94,10 +95,11 @@ func (rec *recovery) decode(d *decoded, seg wal.SegmentInfo) error {
 		if f.Kind != segment.Data {
 			continue
 		}
-		if records%askEvery == 0 {
+		if f.LSN >= ask {
 			if err := rec.ctx.Err(); err != nil {
 				return err
 			}
+			ask = f.LSN + askEvery
 		}
 		records++
 		if f.LSN >= rec.imageFrom {
@@ -109,8 +111,8 @@ func (rec *recovery) decode(d *decoded, seg wal.SegmentInfo) error {
 	}
 }
 
-// askEvery is after how many frames a context is asked whether it has ended.
-const askEvery = 256
+// askEvery is after how many bytes of log a context is asked whether it has ended.
+const askEvery = 64 << 10
 
 // frame decodes one frame into d.
 func (rec *recovery) frame(d *decoded, k known, f *segment.Frame, x *operation) error {
@@ -190,7 +192,8 @@ func (b *builder) record(p *replayed, x *operation) error {
 	c.Key, c.Value, c.ValueLen, c.Expiry = x.Key, x.Value, len(x.Value), x.Expiry
 	c.ValueHash = index.HashValue(x.Value)
 	st := b.region.st
-	c.NoValue = st.opts.Load == KeysOnly || st.pool.Used()+int64(len(x.Value)) > st.pool.Limit()
+	c.NoValue = false
+	c.NoValue = st.opts.Load == KeysOnly || st.pool.Used()+int64(c.Size()) > st.pool.Limit()
 	p.put = x.Kind == op.KindPut
 	return b.cell(p, c)
 }

@@ -63,7 +63,8 @@ type CheckpointInfo struct {
 }
 
 // LoadInfo says how far the loading has come, in bytes of log. Remaining is an
-// estimate; less is read when memory is full before.
+// estimate; less is read when memory is full before. The loading begins anew where
+// a look at the whole log met damage or had to make room.
 type LoadInfo struct {
 	Done, Total int64
 	Remaining   time.Duration

@@ -19,7 +19,10 @@ func (st *Store) load(ctx context.Context) error {
 		st.loadFailed(err)
 	}
 	if st.loadsWhole() {
-		st.loadWhole(ctx) // what keeps it from that is met again below
+		st.loadFailed(st.loadWhole(ctx)) // what is not loaded, the rest finds
+		if st.pool.Used() > st.pool.Limit() {
+			_ = st.makeRoom(0) // the next put's error
+		}
 	}
 	if err := st.loadParts(ctx); err != nil {
 		return err

@@ -70,11 +70,13 @@ func (st *Store) evict(n int64) error {
 			if err := st.log.WaitWritten(context.Background(), st.log.End()); err != nil {
 				return st.logError(err)
 			}
-			// Records that wait for their part are in no table yet. A part
-			// that cannot be loaded is the error of whoever looks at it.
-			_ = st.loadParts(context.Background())
 			if l := st.loader.Load(); l != nil {
 				l.end(over)
+			}
+			// Records that wait for their part are in no table yet. A part
+			// that cannot be loaded is the error of whoever looks at it.
+			if over() > 0 {
+				_ = st.loadParts(context.Background())
 			}
 		}
 		st.evictRound(over, math.MaxInt)

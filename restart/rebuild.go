@@ -76,7 +76,7 @@ func (r *Region) rebuildPart(n int) ([]replayed, error) {
 	b := &r.lazy.rebuilt
 	b.scan.Lock()
 	defer b.scan.Unlock()
-	if list, ok := b.take(n); ok {
+	if list, ok := b.take(n); ok || r.loadedPart(n) {
 		return list, nil
 	}
 	parts := r.damagedParts(n)
@@ -99,17 +99,21 @@ func (r *Region) rebuildPart(n int) ([]replayed, error) {
 	return list, nil
 }
 
+// loadedPart reports whether a part is loaded, by somebody else perhaps.
+func (r *Region) loadedPart(n int) bool {
+	sh := r.shardOfPart(n)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return r.lazy.parts[n].loaded
+}
+
 // damagedParts returns part n and the others that cannot be read either.
 func (r *Region) damagedParts(n int) map[int][]replayed {
 	parts := map[int][]replayed{n: nil}
 	var buf []byte
 	for i := range r.lazy.parts {
 		p := &r.lazy.parts[i]
-		sh := r.shardOfPart(i)
-		sh.mu.RLock()
-		loaded := p.loaded
-		sh.mu.RUnlock()
-		if loaded {
+		if r.loadedPart(i) {
 			continue
 		}
 		var err error

@@ -42,7 +42,8 @@ type recovery struct {
 
 	imageFrom LSN          // where the newest image that fits was begun, used or not
 	behind    atomic.Int64 // records from there on
-	loading   *LoadInfo    // of an eager load from the log alone
+	loading   *LoadInfo    // of a load from the log alone
+	progress  func(LoadInfo)
 }
 
 // recovering is a region of which records were seen, its creation perhaps not
@@ -109,6 +110,7 @@ func (rec *recovery) run(im *openImage, all bool) error {
 	}
 	if rec.st.opts.Load == Eager && (all || im == nil) {
 		rec.loading = &LoadInfo{Total: int64(rec.st.log.End() - from)}
+		rec.progress = rec.st.opts.Events.loadProgress
 	}
 	if err := rec.scan(from, rec.st.log.End()); err != nil {
 		return err
@@ -156,7 +158,7 @@ func (rec *recovery) scan(from, to LSN) error {
 		segs = segs[n:]
 		if rec.loading != nil {
 			rec.loading.advance(int64(size), time.Since(start))
-			rec.st.opts.Events.loadProgress(*rec.loading)
+			rec.progress(*rec.loading)
 		}
 	}
 	return nil
@@ -184,6 +186,9 @@ func (rec *recovery) round(segs []wal.SegmentInfo, n int) error {
 		}
 	}
 	return parallel(numShards, func(n int) error {
+		if err := rec.ctx.Err(); err != nil {
+			return err
+		}
 		for _, d := range list {
 			if err := d.apply(n); err != nil {
 				return err

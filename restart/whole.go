@@ -3,10 +3,14 @@ package restart
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fastrestart/frs/index"
+	"github.com/fastrestart/frs/offheap"
+	"github.com/fastrestart/frs/wal"
 )
 
 // A store whose log fits in memory is loaded whole: one look at the log, as by an
@@ -15,7 +19,11 @@ import (
 // that is not loaded by then has not changed since: its entries move to the region
 // that it is of. For a part that something else loaded, they are cells that its
 // entries may get, as from the loader of values. The parts of a region that was
-// emptied, dropped or closed meanwhile count as loaded, and have no entries.
+// emptied, dropped or closed meanwhile count as loaded, and no entry that they have
+// is as old as those of the load.
+//
+// A segment is released only when every part is loaded (compactFront), so a load
+// that misses a released one gives no part its entries.
 
 // wholeFrom is how many bytes of log are loaded whole. Of fewer, the image's parts
 // are as quick.
@@ -23,7 +31,8 @@ const wholeFrom = 16 << 20
 
 func (st *Store) loadsWhole() bool {
 	from := cmp.Or(st.opts.wholeFrom, wholeFrom)
-	return st.opts.Load == Lazy && st.Recovery().Rung != RungFullScan && st.logBytes() >= from && st.logFits()
+	return st.opts.Load == Lazy && st.logBytes() >= from && st.logFits() &&
+		slices.ContainsFunc(st.catalog.all(), func(r *Region) bool { return r.lazy != nil && r.lazy.left.Load() > 0 })
 }
 
 // whole is a load under way.
@@ -36,8 +45,20 @@ type wholeRegion struct {
 }
 
 // loadWhole loads all keys and values, or some or none of them, and then has
-// freed the rest.
-func (st *Store) loadWhole(ctx context.Context) {
+// freed the rest. It returns what it found damaged or could not read.
+func (st *Store) loadWhole(ctx context.Context) error {
+	// Callbacks may want memory, and so wait until the load has ended: it does not
+	// wait for them.
+	progress := make(chan LoadInfo, 1)
+	var told sync.WaitGroup
+	told.Go(func() {
+		for info := range progress {
+			st.opts.Events.loadProgress(info)
+		}
+	})
+	defer told.Wait()
+	defer close(progress)
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	freed := make(chan struct{})
@@ -53,8 +74,24 @@ func (st *Store) loadWhole(ctx context.Context) {
 		}
 	}})
 	defer st.loader.Store(nil)
+	err := st.replayWhole(ctx, func(info LoadInfo) {
+		select {
+		case <-progress: // nobody has seen it
+		default:
+		}
+		progress <- info
+	})
+	if ctx.Err() != nil || errors.Is(err, wal.ErrReleased) || errors.Is(err, offheap.ErrNoMemory) {
+		return nil
+	}
+	return err
+}
+
+// replayWhole replays the log as far as it went when the store was opened, and
+// gives the regions what they held then.
+func (st *Store) replayWhole(ctx context.Context, progress func(LoadInfo)) error {
 	var w whole
-	rec := &recovery{st: st, ctx: ctx, regions: make(map[uint32]*recovering), only: true}
+	rec := &recovery{st: st, ctx: ctx, regions: make(map[uint32]*recovering), only: true, progress: progress}
 	for _, r := range st.catalog.all() {
 		if r.lazy == nil {
 			continue // the log behind the image had all of it
@@ -73,14 +110,20 @@ func (st *Store) loadWhole(ctx context.Context) {
 		rec.free()
 		w.free()
 	}
+	return err
 }
 
 // give gives the regions what they held.
 func (w whole) give(ctx context.Context) error {
 	for _, r := range w {
 		// Nobody rebuilds parts meanwhile, and keeps them for others to take.
-		r.lazy.rebuilt.scan.Lock()
-		defer r.lazy.rebuilt.scan.Unlock()
+		b := &r.lazy.rebuilt
+		for !b.scan.TryLock() { // a rebuild reads the log
+			if pauseFor(ctx, time.Millisecond); ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		defer b.scan.Unlock()
 	}
 	return parallel(numShards, func(n int) error {
 		for _, r := range w {

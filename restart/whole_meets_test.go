@@ -15,6 +15,7 @@ import (
 	"github.com/fastrestart/frs/restart"
 	"github.com/fastrestart/frs/segment"
 	"github.com/fastrestart/frs/vfs/errfs"
+	"github.com/fastrestart/frs/vfs/memfs"
 )
 
 // TestWholeLoadMeets: the load waits for the disk in the middle of the log. What
@@ -297,6 +298,199 @@ func TestWholeLoadMakesRoom(t *testing.T) {
 		wantAllGone(t, st)
 		if err := st.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestWholeLoadProgressPuts: who is told of the progress may write, and may need
+// the memory that the load takes.
+func TestWholeLoadProgressPuts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs, want := wholeStore(t, false)
+		o := wholeOptions(fs)
+		o.FS, o.MemoryLimit = fs, 4<<20
+		opened, wrote := make(chan *restart.Store, 1), make(chan error, 1)
+		var once sync.Once
+		o.Events.LoadProgress = func(restart.LoadInfo) {
+			once.Do(func() {
+				st := <-opened
+				r, err := st.Region("keys", restart.RegionOptions{})
+				for i := 0; i < 60 && err == nil; i++ {
+					err = r.Put(fmt.Appendf(nil, "%060000d", i), nil)
+				}
+				wrote <- err
+			})
+		}
+		st, err := restart.Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened <- st
+		if err := <-wrote; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if st.Recovery().Loaded == 0 {
+			t.Error("not loaded")
+		}
+		if err := st.DropRegion("keys"); err != nil {
+			t.Fatal(err)
+		}
+		wantHolds(t, st, want)
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWholeLoadOfLargeValues: Close does not wait for more than the reads that are
+// under way, also where few values fill a segment.
+func TestWholeLoadOfLargeValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		o := wholeOptions(fs)
+		o.SegmentSize, o.MemoryLimit = 16<<20, 256<<20
+		st := open(t, fs, o)
+		r := region(t, st, "r")
+		for i := range 40 {
+			put(t, r, fmt.Sprint(i), strings.Repeat("v", 1<<20))
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e := errfs.Wrap(fs)
+		o.FS = e
+		st, err := restart.Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Inject(errfs.Rule{
+			Kinds: errfs.Read, Name: "*.seg", Times: errfs.Forever, Match: func(op errfs.Op) bool { return op.Length > 1<<14 },
+			Before: func(errfs.Op) { time.Sleep(time.Second) },
+		})
+		time.Sleep(2500 * time.Millisecond)
+		start := time.Now()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("Close took %v", d)
+		}
+	})
+}
+
+// TestWholeLoadTellsDeadDamage: damage among records that nobody needs costs no
+// value, and is told.
+func TestWholeLoadTellsDeadDamage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		o := wholeOptions(fs)
+		st := open(t, fs, o)
+		r := region(t, st, "r")
+		for i := range 1200 {
+			put(t, r, fmt.Sprint("key-", i%40), strings.Repeat("v", 1000))
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		name := segmentFiles(t, fs)[1]
+		frames := dataFrames(t, fs, name)
+		flip(t, fs, name, frames[len(frames)/2].off+segment.FrameHeaderSize+20, 1)
+		var told []error
+		o.Events.LoadFailed = func(err error) { told = append(told, err) }
+		st = open(t, fs, o)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(told) != 1 || !errors.Is(told[0], segment.ErrCorrupt) || !strings.Contains(told[0].Error(), filepath.Base(name)) {
+			t.Errorf("told %v", told)
+		}
+		if rep := st.Recovery(); rep.Loaded == 0 || rep.LoadFailed == "" {
+			t.Errorf("report %+v", rep)
+		}
+		for i := range 40 {
+			wantValue(t, region(t, st, "r"), fmt.Sprint("key-", i), strings.Repeat("v", 1000))
+		}
+		if n := st.Metrics().FaultIns; n != 0 {
+			t.Errorf("%d values were not loaded", n)
+		}
+	})
+}
+
+// TestWholeLoadWithinLimit: a put that needs the load's memory gets that before
+// it has anything else loaded; and a log that holds more than it says, because it
+// was written compressed, does not fill more than the limit.
+func TestWholeLoadWithinLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		o := wholeOptions(fs)
+		o.MemoryLimit = 8 << 20
+		st := open(t, fs, o)
+		r := region(t, st, "r")
+		for i := range 2900 {
+			put(t, r, fmt.Sprintf("%01000d", i), strings.Repeat("v", 1000))
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e := errfs.Wrap(fs)
+		o.FS = e
+		st, err := restart.Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		e.Inject(errfs.Rule{
+			Kinds: errfs.Read, Name: "*.seg", Skip: 88, Times: errfs.Forever,
+			Match: func(op errfs.Op) bool { return op.Length > 1<<14 }, Before: func(errfs.Op) { time.Sleep(10 * time.Second) },
+		})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if used := st.Metrics().MemoryUsed; used < o.MemoryLimit/2 {
+			t.Fatalf("the load has %d bytes: the test shows nothing", used)
+		}
+		r = region(t, st, "keys")
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range 1900 {
+				put(t, r, fmt.Sprintf("%02000d", i), "")
+			}
+		}()
+		peak, busy := int64(0), true
+		for busy {
+			select {
+			case <-done:
+				busy = false
+			case <-time.After(time.Millisecond):
+			}
+			peak = max(peak, st.Metrics().MemoryUsed)
+		}
+		if peak > o.MemoryLimit {
+			t.Errorf("%d bytes in memory, limit %d", peak, o.MemoryLimit)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		fs := memfs.New()
+		o := wholeOptions(fs)
+		o.MemoryLimit, o.Compression = 4<<20, restart.CompressS2
+		st := open(t, fs, o)
+		r := region(t, st, "r")
+		for i := range 5000 {
+			put(t, r, fmt.Sprint("key-", i), strings.Repeat(fmt.Sprint("v", i), 400))
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.Compression = restart.CompressNone
+		st = open(t, fs, o)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if m := st.Metrics(); m.MemoryUsed > o.MemoryLimit || m.MemoryUsed < o.MemoryLimit/2 {
+			t.Errorf("%d bytes in memory, limit %d", m.MemoryUsed, o.MemoryLimit)
+		}
+		for i := 0; i < 5000; i += 100 {
+			wantValue(t, region(t, st, "r"), fmt.Sprint("key-", i), strings.Repeat(fmt.Sprint("v", i), 400))
 		}
 	})
 }

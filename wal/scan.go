@@ -42,12 +42,12 @@ func (l *Log) Scan(from, to LSN) *Scanner {
 		s.flush = l.commit(to, false)
 		to = min(to, l.Written())
 	}
-	first := l.First()
+	s.list = l.acquireAll()
+	first := l.First() // after the list: what is released from here on is still read
 	if from == 0 {
 		from = first
 	}
 	s.from, s.to = from, to
-	s.list = l.acquireAll()
 	switch {
 	case s.list == nil:
 		s.err = ErrClosed
