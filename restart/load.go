@@ -66,7 +66,7 @@ func (st *Store) loadFailed(err error) {
 
 // loadDelay leaves the processors to whoever opened the store to read
 // something at once.
-const loadDelay = 20 * time.Millisecond
+const loadDelay = 10 * time.Millisecond
 
 // pauseFor returns after d, or when the context ends.
 func pauseFor(ctx context.Context, d time.Duration) {

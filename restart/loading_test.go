@@ -287,7 +287,7 @@ func workWhileLoading(t *testing.T, rounds int, s uint64, o restart.Options) {
 		m.open()
 		rungs[m.st.Recovery().Rung]++
 		// Before the background begins, when it does, or when it is through.
-		time.Sleep(time.Duration(19+rnd.IntN(3)) * time.Millisecond)
+		time.Sleep(time.Duration(9+rnd.IntN(3)) * time.Millisecond)
 		for range rnd.IntN(60) {
 			m.act(rnd)
 		}
