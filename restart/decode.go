@@ -192,7 +192,6 @@ func (b *builder) record(p *replayed, x *operation) error {
 	c.Key, c.Value, c.ValueLen, c.Expiry = x.Key, x.Value, len(x.Value), x.Expiry
 	c.ValueHash = index.HashValue(x.Value)
 	st := b.region.st
-	c.NoValue = false
 	c.NoValue = st.opts.Load == KeysOnly || st.pool.Used()+int64(c.Size()) > st.pool.Limit()
 	p.put = x.Kind == op.KindPut
 	return b.cell(p, c)

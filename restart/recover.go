@@ -40,10 +40,10 @@ type recovery struct {
 	records  atomic.Int64
 	bytes    atomic.Int64
 
-	imageFrom LSN          // where the newest image that fits was begun, used or not
-	behind    atomic.Int64 // records from there on
-	loading   *LoadInfo    // of a load from the log alone
-	progress  func(LoadInfo)
+	imageFrom LSN            // where the newest image that fits was begun, used or not
+	behind    atomic.Int64   // records from there on
+	loading   *LoadInfo      // of a load from the log alone
+	progress  func(LoadInfo) // is told how far that is
 }
 
 // recovering is a region of which records were seen, its creation perhaps not
