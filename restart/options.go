@@ -112,7 +112,7 @@ type Options struct {
 	// Events are called as things happen; see Events.
 	Events Events
 
-	wholeFrom int64 // of tests; zero: wholeFrom
+	whole bool // of tests: load whole whatever fits
 }
 
 const minMemoryLimit = 1 << 20

@@ -1,7 +1,6 @@
 package restart
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -25,14 +24,82 @@ import (
 // A segment is released only when every part is loaded (compactFront), so a load
 // that misses a released one gives no part its entries.
 
-// wholeFrom is how many bytes of log are loaded whole. Of fewer, the image's parts
-// are as quick.
-const wholeFrom = 16 << 20
+const (
+	// wholeFrom is how many bytes of log are loaded whole. Of fewer, the image's
+	// parts are as quick.
+	wholeFrom = 16 << 20
+	// wholeRatio is how many bytes of log by live bytes are loaded whole. Of a log
+	// that holds more garbage than that the newest segments have all values, and
+	// the compactor, which waits for the keys, must not wait long.
+	wholeRatio = 2
+)
 
+// loadsWhole reports whether a look at the whole log is the quickest way to what
+// is not loaded yet.
 func (st *Store) loadsWhole() bool {
-	from := cmp.Or(st.opts.wholeFrom, wholeFrom)
-	return st.opts.Load == Lazy && st.logBytes() >= from && st.logFits() &&
-		slices.ContainsFunc(st.catalog.all(), func(r *Region) bool { return r.lazy != nil && r.lazy.left.Load() > 0 })
+	if st.opts.Load != Lazy || !st.logFits() {
+		return false
+	}
+	log, live := st.logBytes(), int64(0)
+	if log < wholeFrom && !st.opts.whole {
+		return false
+	}
+	for _, r := range st.catalog.all() {
+		if r.lazy == nil || r.lazy.left.Load() == 0 {
+			continue
+		}
+		if st.opts.whole {
+			return true
+		}
+		if live += r.guessLive(); log <= wholeRatio*live {
+			return true
+		}
+	}
+	return false
+}
+
+// guessLive guesses from one part of the image what the region's entries occupy in
+// a log without garbage; 0 if that part cannot be read.
+func (r *Region) guessLive() int64 {
+	l, n := r.lazy, 0
+	for i := range l.parts {
+		if l.parts[i].at.Entries > l.parts[n].at.Entries {
+			n = i
+		}
+	}
+	sh := r.shardOfPart(n)
+	sh.mu.RLock()
+	loaded := l.parts[n].loaded
+	if !loaded {
+		l.image.left.Add(1) // the part itself keeps it open until here
+	}
+	sh.mu.RUnlock()
+	if loaded {
+		return 0
+	}
+	defer l.image.done(1)
+	at := l.parts[n].at
+	b, err := l.image.ReadPart(at, nil)
+	live := int64(0)
+	for range at.Entries {
+		var e index.ImageEntry
+		if err == nil {
+			e, b, err = index.NextImageEntry(b)
+		}
+		if err != nil {
+			return 0
+		}
+		live += logSize(r.id, len(e.Key), e.ValueLen, e.Expiry != 0)
+	}
+	return int64(float64(live) / float64(max(at.Entries, 1)) * float64(r.imaged()))
+}
+
+// imaged returns how many entries the region has in its image.
+func (r *Region) imaged() (n int) {
+	for i := range r.lazy.parts {
+		n += r.lazy.parts[i].at.Entries
+	}
+	return n
 }
 
 // whole is a load under way.

@@ -303,3 +303,48 @@ func TestWholeLoadByDamagedImage(t *testing.T) {
 		}
 	})
 }
+
+// TestWholeLoadOfGarbage: a log that is mostly garbage is not read for what little
+// is live: the keys come from the image, and the compactor begins.
+func TestWholeLoadOfGarbage(t *testing.T) {
+	for _, rounds := range []int{1, 5} { // times that each key is put
+		synctest.Test(t, func(t *testing.T) {
+			const n = 20_000
+			fs := memfs.New()
+			o := restart.Options{FS: fs, SegmentSize: 1 << 20, MemoryLimit: 512 << 20, Compaction: restart.NoCompaction}
+			st := open(t, fs, o)
+			for i := range n * rounds {
+				put(t, region(t, st, "r"), fmt.Sprint("key-", i%n), strings.Repeat("v", 900))
+			}
+			if err := st.Close(); err != nil {
+				t.Fatal(err)
+			}
+			size := st.Metrics().LogBytes
+			var keys, end atomic.Int64
+			e := errfs.Wrap(fs)
+			o.FS, o.Compaction = e, restart.SizeBased
+			o.Events.LoadProgress = func(restart.LoadInfo) { end.CompareAndSwap(0, keys.Load()) }
+			st, err := restart.Open(dir, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			e.Inject(errfs.Rule{Kinds: errfs.Read, Name: "*.img", Times: errfs.Forever, Before: func(errfs.Op) { keys.Add(1) }})
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			m := st.Metrics()
+			if st.Recovery().Loaded == 0 || m.Entries != n || m.FaultIns != 0 {
+				t.Errorf("%d puts: %+v", rounds, m)
+			}
+			if whole := end.Load() <= 1; whole != (rounds == 1) {
+				t.Errorf("each key put %d times, log of %d bytes: %d reads of the image before anything was loaded", rounds, size, end.Load())
+			}
+			if rounds > 1 && m.LogBytes > size/2 {
+				t.Errorf("the log has %d bytes still, of %d", m.LogBytes, size)
+			}
+			for i := 0; i < n; i += 999 {
+				wantValue(t, region(t, st, "r"), fmt.Sprint("key-", i), strings.Repeat("v", 900))
+			}
+		})
+	}
+}
