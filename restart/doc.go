@@ -41,8 +41,8 @@
 //
 // Open reads the newest image's list of parts and replays the log behind it;
 // parts are read when first used. The background loads the rest: by a look at the
-// whole log where memory has room for it, otherwise keys first and then values,
-// newest first. With [Eager] Open does that itself. [Store.Recovery] says which
+// whole log where memory has room for it and little of it is garbage, otherwise keys
+// first and then values, newest first. With [Eager] Open does that itself. [Store.Recovery] says which
 // rung of the ladder an open took, and why not a quicker one: clean image, image
 // and tail, older image and tail, full scan.
 //
