@@ -52,3 +52,50 @@ func TestCreationKilledThenPowerFailure(t *testing.T) {
 		}
 	}
 }
+
+// A process is killed at any file operation of the creation of a store, and the
+// power fails at any file operation of the open that finishes it: of what is not
+// synced only the last operation survives. Nothing was acknowledged, and the store
+// can be opened.
+func TestCreationKilledTwice(t *testing.T) {
+	var killed []*memfs.FS
+	first := memfs.New()
+	first.OnOp(func(memfs.Op) { killed = append(killed, first.KillClone()) })
+	st, err := restart.Open(dir, small(first))
+	first.OnOp(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, fs := range killed {
+		var cut []*memfs.FS
+		fs.OnOp(func(memfs.Op) {
+			left := len(fs.Pending())
+			cut = append(cut, fs.CrashClone(memfs.Crash{Choose: func(memfs.Op) memfs.Fate {
+				left--
+				return memfs.Fate{Happened: left == 0}
+			}}))
+		})
+		st, err := restart.Open(dir, small(fs))
+		fs.OnOp(nil)
+		if err != nil {
+			t.Fatalf("operation %d: open after the kill: %v", i, err)
+		}
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+		for j, fs := range cut {
+			st, err := restart.Open(dir, small(fs))
+			if err != nil {
+				t.Errorf("killed at operation %d, power failed at %d: %v", i, j, err)
+				continue
+			}
+			put(t, region(t, st, "r"), "k", "v")
+			if err := st.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -276,7 +276,18 @@ func (st *Store) openLog() error {
 	if err != nil || found {
 		return st.logError(err)
 	}
+	return st.finishCreation(dir)
+}
+
+// finishCreation publishes CURRENT for a log that holds no data.
+func (st *Store) finishCreation(dir string) error {
 	if err := st.withoutCurrent(st.log); err != nil {
+		return err
+	}
+	// The segment may have its name only because the kernel remembers it, when
+	// whoever made it was killed before the sync: a CURRENT that is durable before
+	// it says that a log is missing.
+	if err := st.fs.SyncDir(dir); err != nil {
 		return err
 	}
 	st.current.storeID = st.log.StoreID()
