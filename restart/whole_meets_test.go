@@ -405,7 +405,7 @@ func TestWholeLoadTellsDeadDamage(t *testing.T) {
 		if len(told) != 1 || !errors.Is(told[0], segment.ErrCorrupt) || !strings.Contains(told[0].Error(), filepath.Base(name)) {
 			t.Errorf("told %v", told)
 		}
-		if rep := st.Recovery(); rep.Loaded == 0 || rep.LoadFailed == "" {
+		if rep := st.Recovery(); rep.LoadFailed == "" { // Loaded, unless the rest came to that segment, too
 			t.Errorf("report %+v", rep)
 		}
 		for i := range 40 {
