@@ -121,10 +121,7 @@ func TestWholeLoadMeets(t *testing.T) {
 						gate := make(chan struct{})
 						open := sync.OnceFunc(func() { close(gate) })
 						defer open()
-						stalled := e.Inject(errfs.Rule{
-							Kinds: errfs.Read, Name: "*.seg", Skip: at, Times: 1,
-							Match: func(op errfs.Op) bool { return op.Length > 1<<14 }, Before: func(errfs.Op) { <-gate },
-						})
+						stalled := e.Inject(logReads(at, 1, func() { <-gate }))
 						time.Sleep(100 * time.Millisecond)
 						synctest.Wait()
 						if stalled.Hits() != 1 || st.Recovery().Loaded != 0 {
@@ -186,10 +183,7 @@ func TestWholeLoadMeetsClose(t *testing.T) {
 				t.Fatal(err)
 			}
 			reached := make(chan struct{})
-			e.Inject(errfs.Rule{
-				Kinds: errfs.Read, Name: "*.seg", Skip: at, Times: 1, Match: func(op errfs.Op) bool { return op.Length > 1<<14 },
-				Before: func(errfs.Op) { close(reached); time.Sleep(time.Millisecond) },
-			})
+			e.Inject(logReads(at, 1, func() { close(reached); time.Sleep(time.Millisecond) }))
 			select {
 			case <-reached:
 				met++
@@ -268,10 +262,7 @@ func TestWholeLoadMakesRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stalled := e.Inject(errfs.Rule{
-			Kinds: errfs.Read, Name: "*.seg", Skip: 10, Times: errfs.Forever,
-			Match: func(op errfs.Op) bool { return op.Length > 1<<14 }, Before: func(errfs.Op) { time.Sleep(10 * time.Second) },
-		})
+		stalled := e.Inject(logReads(10, errfs.Forever, func() { time.Sleep(10 * time.Second) }))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		cells := st.Metrics().MemoryUsed
@@ -365,10 +356,7 @@ func TestWholeLoadOfLargeValues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.Inject(errfs.Rule{
-			Kinds: errfs.Read, Name: "*.seg", Times: errfs.Forever, Match: func(op errfs.Op) bool { return op.Length > 1<<14 },
-			Before: func(errfs.Op) { time.Sleep(time.Second) },
-		})
+		e.Inject(logReads(0, errfs.Forever, func() { time.Sleep(time.Second) }))
 		time.Sleep(2500 * time.Millisecond)
 		start := time.Now()
 		if err := st.Close(); err != nil {
@@ -440,10 +428,7 @@ func TestWholeLoadWithinLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer st.Close()
-		e.Inject(errfs.Rule{
-			Kinds: errfs.Read, Name: "*.seg", Skip: 88, Times: errfs.Forever,
-			Match: func(op errfs.Op) bool { return op.Length > 1<<14 }, Before: func(errfs.Op) { time.Sleep(10 * time.Second) },
-		})
+		e.Inject(logReads(88, errfs.Forever, func() { time.Sleep(10 * time.Second) }))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if used := st.Metrics().MemoryUsed; used < o.MemoryLimit/2 {

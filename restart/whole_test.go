@@ -99,6 +99,15 @@ func wholeStore(t *testing.T, killed bool) (*memfs.FS, contents) {
 	return fs.KillClone(), want
 }
 
+// logReads hits reads of a window of a segment, as scans make them: not the first
+// skip of them, but the next ones.
+func logReads(skip, times int, before func()) errfs.Rule {
+	return errfs.Rule{
+		Kinds: errfs.Read, Name: "*.seg", Skip: skip, Times: times,
+		Match: func(op errfs.Op) bool { return op.Length > 1<<14 }, Before: func(errfs.Op) { before() },
+	}
+}
+
 // wantAllGone empties a store and checks that no memory stays behind.
 func wantAllGone(t *testing.T, st *restart.Store) {
 	t.Helper()
@@ -211,10 +220,7 @@ func TestWholeLoadOfManyParts(t *testing.T) {
 		}
 		defer st.Close()
 		gate := make(chan struct{})
-		e.Inject(errfs.Rule{
-			Kinds: errfs.Read, Name: "*.seg", Skip: 2, Times: 1, Match: func(op errfs.Op) bool { return op.Length > 1<<14 },
-			Before: func(errfs.Op) { <-gate },
-		})
+		e.Inject(logReads(2, 1, func() { <-gate }))
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		r = region(t, st, "r")
