@@ -8,9 +8,9 @@ import (
 )
 
 // Events are functions that a store calls as things happen. A nil function is
-// not called. They are called without any lock held, possibly from several
-// goroutines at once, and should return soon: the compactor or the writer that
-// calls waits.
+// not called. They are called without any lock held, but for PartDamaged, possibly
+// from several goroutines at once, and should return soon: the compactor or the
+// writer that calls waits.
 type Events struct {
 	// Recovered is called within Open, when the index is there; an eager load follows.
 	Recovered func(RecoveryReport)
@@ -35,7 +35,9 @@ type Events struct {
 	// gets an error.
 	LoadFailed func(err error)
 	// PartDamaged is called when a part of an image was unreadable and was
-	// rebuilt from the older image and the log, or from the log alone.
+	// rebuilt from the older image and the log, or from the log alone. It must not
+	// write: a put that waits for memory may be what had the part loaded, and holds
+	// a lock that another one would wait for.
 	PartDamaged func(region string, err error)
 	// Log passes on what the log below reports: rolled and released segments,
 	// a torn tail, a full disk, the failure that poisons the store.

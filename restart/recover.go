@@ -42,8 +42,8 @@ type recovery struct {
 
 	imageFrom LSN            // where the newest image that fits was begun, used or not
 	behind    atomic.Int64   // records from there on
-	loading   *LoadInfo      // of a load from the log alone
-	progress  func(LoadInfo) // is told how far that is
+	loading   LoadInfo       // of a load from the log alone
+	progress  func(LoadInfo) // is told how far that is; nil: it is none
 }
 
 // recovering is a region of which records were seen, its creation perhaps not
@@ -109,7 +109,7 @@ func (rec *recovery) run(im *openImage, all bool) error {
 		from = rec.imageFrom
 	}
 	if rec.st.opts.Load == Eager && (all || im == nil) {
-		rec.loading = &LoadInfo{Total: int64(rec.st.log.End() - from)}
+		rec.loading.Total = int64(rec.st.log.End() - from)
 		rec.progress = rec.st.opts.Events.loadProgress
 	}
 	if err := rec.scan(from, rec.st.log.End()); err != nil {
@@ -156,9 +156,9 @@ func (rec *recovery) scan(from, to LSN) error {
 			return err
 		}
 		segs = segs[n:]
-		if rec.loading != nil {
+		if rec.progress != nil {
 			rec.loading.advance(int64(size), time.Since(start))
-			rec.progress(*rec.loading)
+			rec.progress(rec.loading)
 		}
 	}
 	return nil

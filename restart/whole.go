@@ -168,7 +168,7 @@ func (st *Store) replayWhole(ctx context.Context, progress func(LoadInfo)) error
 		w = append(w, wholeRegion{r, all})
 	}
 	from := st.log.First()
-	rec.loading = &LoadInfo{Total: int64(st.recoveredEnd - from)}
+	rec.loading.Total = int64(st.recoveredEnd - from)
 	err := rec.scan(from, st.recoveredEnd)
 	if err == nil {
 		err = w.give(ctx)

@@ -119,8 +119,8 @@ func TestWholeLoadMeets(t *testing.T) {
 						}
 						defer st.Close()
 						gate := make(chan struct{})
-						open := sync.OnceFunc(func() { close(gate) })
-						defer open()
+						release := sync.OnceFunc(func() { close(gate) })
+						defer release()
 						stalled := e.Inject(logReads(at, 1, func() { <-gate }))
 						time.Sleep(100 * time.Millisecond)
 						synctest.Wait()
@@ -128,7 +128,7 @@ func TestWholeLoadMeets(t *testing.T) {
 							t.Fatalf("the load does not wait: %d of %d reads, %+v", stalled.Hits(), stalled.Seen(), st.Recovery())
 						}
 						work(t, st, want)
-						open()
+						release()
 						time.Sleep(time.Second)
 						synctest.Wait()
 						if rep := st.Recovery(); rep.Loaded == 0 || rep.LoadFailed != "" {
@@ -146,12 +146,8 @@ func TestWholeLoadMeets(t *testing.T) {
 						if err := st.Sync(); err != nil {
 							t.Fatal(err)
 						}
-						o.FS, o.Load = fs.KillClone(), restart.Eager
-						eager, err := restart.Open(dir, o)
-						if err != nil {
-							t.Fatal(err)
-						}
-						defer eager.Close()
+						o.Load = restart.Eager
+						eager := open(t, fs.KillClone(), o)
 						wantHolds(t, eager, want)
 						if eagerSum, err := region(t, eager, "a").ContentHash(); err != nil || sum != eagerSum {
 							t.Errorf("content hash %x; after an eager open %x, %v", sum, eagerSum, err)

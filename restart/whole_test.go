@@ -253,12 +253,8 @@ func TestWholeLoadOfManyParts(t *testing.T) {
 		if err := st.Sync(); err != nil {
 			t.Fatal(err)
 		}
-		o.FS, o.Load = fs.KillClone(), restart.Eager
-		eager, err := restart.Open(dir, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer eager.Close()
+		o.Load = restart.Eager
+		eager := open(t, fs.KillClone(), o)
 		if want, err := region(t, eager, "r").ContentHash(); err != nil || sum != want || live != eager.Metrics().LiveBytes {
 			t.Errorf("content hash %x, %d live bytes; after an eager open %x, %d, %v", sum, live, want, eager.Metrics().LiveBytes, err)
 		}

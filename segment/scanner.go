@@ -88,9 +88,12 @@ func NewScanner(r io.ReaderAt, size int64, h Header, o ScanOptions) *Scanner {
 	return s
 }
 
-// Reset makes s what NewScanner returns, in the memory that it has. Frames that
-// it returned are not valid any more.
+// Reset makes s what NewScanner returns, in the memory that it has, but for a
+// window that a large frame needed. Frames that it returned are not valid any more.
 func (s *Scanner) Reset(r io.ReaderAt, size int64, h Header, o ScanOptions) {
+	if cap(s.win) > 4*ReadSize {
+		s.win = nil
+	}
 	*s = Scanner{r: r, size: size, h: h, o: o, pos: max(o.From, h.Base), win: s.win[:0], raw: s.raw}
 	s.stamp.Reset(h.Salt)
 	end := h.Base

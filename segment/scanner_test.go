@@ -46,4 +46,13 @@ func TestScannerReset(t *testing.T) {
 				round, used.Stop(), used.Pos(), used.Footer(), s.Stop(), s.Pos(), s.Footer())
 		}
 	}
+	huge := newFile(other)
+	huge.add(make([]byte, 5*ReadSize), 0)
+	used.Reset(bytes.NewReader(huge.b), int64(len(huge.b)), huge.h, ScanOptions{})
+	if f, err := used.Next(); err != nil || len(f.Payload) != 5*ReadSize {
+		t.Fatal(err)
+	}
+	if used.Reset(nil, 0, Header{}, ScanOptions{}); cap(used.win) > 4*ReadSize {
+		t.Errorf("keeps a window of %d bytes", cap(used.win))
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/fastrestart/frs/segment"
+	"github.com/fastrestart/frs/vfs"
 )
 
 // A log of many segments opens in the time of one: TAIL lists what the headers
@@ -66,6 +67,17 @@ func (f *lateFile) ReadAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return o.f.ReadAt(p, off)
+}
+
+// Prefetch implements vfs.Prefetcher.
+func (f *lateFile) Prefetch(off, n int64) {
+	o, err := f.open()
+	if err != nil {
+		return // whoever reads is told
+	}
+	if p, ok := o.f.(vfs.Prefetcher); ok {
+		p.Prefetch(off, n)
+	}
 }
 
 // Close implements io.Closer. Nobody reads any more.

@@ -68,15 +68,7 @@ func (l *Log) Prefetch(from, to LSN) {
 	if !ok || from >= to {
 		return
 	}
-	f := e.f
-	if late, ok := f.(*lateFile); ok {
-		o, err := late.open()
-		if err != nil {
-			return
-		}
-		f = o.f
-	}
-	if p, ok := f.(vfs.Prefetcher); ok {
+	if p, ok := e.f.(vfs.Prefetcher); ok {
 		p.Prefetch(e.h.Offset(from), int64(min(to, e.end)-from))
 	}
 }
